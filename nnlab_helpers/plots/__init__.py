@@ -1,0 +1,17 @@
+"""Figures with one look: colour-blind-safe, labelled at the line's end, readable at 700 pixels."""
+
+from nnlab_helpers.plots.images import plot_confusion, show_images
+from nnlab_helpers.plots.style import PALETTE, label_lines, plot_band, use_style
+from nnlab_helpers.plots.training import plot_decision_regions, plot_gradient_flow, plot_history
+
+__all__ = [
+    "PALETTE",
+    "label_lines",
+    "plot_band",
+    "plot_confusion",
+    "plot_decision_regions",
+    "plot_gradient_flow",
+    "plot_history",
+    "show_images",
+    "use_style",
+]
