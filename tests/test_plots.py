@@ -80,7 +80,7 @@ def test_images_refuse_what_is_not_an_image():
 def test_history_draws_training_and_validation():
     figure = plots.plot_history(HISTORY, title="it learns")
     loss, accuracy = figure.axes
-    assert [line.get_ydata() for line in loss.get_lines()] == [[1.0, 0.5], [1.1, 0.9]]
+    assert [list(line.get_ydata()) for line in loss.get_lines()] == [[1.0, 0.5], [1.1, 0.9]]
     assert (loss.get_ylabel(), accuracy.get_ylabel()) == ("loss", "accuracy")
     with pytest.raises(ValueError, match="empty"):
         plots.plot_history([])

@@ -28,7 +28,7 @@ def show_images(
     """Show a batch of images in a grid.
 
     Args:
-        images: `[N, C, H, W]`, `[N, H, W]` or one image `[C, H, W]` with C of 1 or 3; uint8 or float, any range.
+        images: `[N, C, H, W]` with C of 1 or 3, or `[N, H, W]`; uint8 or float, any range.
         titles: a caption for each image.
         columns: images in a row.
         title: the figure's title.
@@ -43,9 +43,7 @@ def show_images(
     import matplotlib.pyplot as plt
 
     batch = to_numpy(images)
-    if batch.ndim == 3 and batch.shape[0] in (1, 3) and batch.shape[-1] > 3:
-        batch = batch[None]
-    elif batch.ndim == 3:
+    if batch.ndim == 3:
         batch = batch[:, None]
     if batch.ndim != 4 or batch.shape[1] not in (1, 3) or not len(batch):
         raise ValueError(f"images must be [N, C, H, W] with N > 0 and C of 1 or 3, got {list(to_numpy(images).shape)}")
