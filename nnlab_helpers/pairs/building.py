@@ -1,161 +1,37 @@
-"""Lessons and their pairs: the notebook learners open and the script maintainers edit.
-
-`notebooks/py/dayNN_topic.py` (jupytext, py:percent) and `notebooks/dayNN_topic.ipynb` say the same thing; the notebook
-also holds the outputs. `build` goes from the script to the notebook; saving in JupyterLab writes both.
-"""
+"""From a script to its executed notebook."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import re
-import sys
 import tempfile
 from collections.abc import Iterable
-from difflib import unified_diff
 from pathlib import Path
 from time import perf_counter
-from typing import Literal, get_args
+from typing import Literal
 
-import jupytext
 import nbformat
-from jupytext.config import load_jupytext_config
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
-Side = Literal["script", "notebook"]
+from nnlab_helpers.pairs.step import (
+    LANGUAGE,
+    as_script,
+    differences,
+    lessons_folder,
+    notebook_of,
+    parse,
+    script_of,
+    scripts,
+)
 
-CELL_METADATA = ("tags", "tolerance", "why")  # what a cell's percent header may carry
-LANGUAGE = {"name": "python", "file_extension": ".py", "mimetype": "text/x-python", "pygments_lexer": "ipython3"}
+Side = Literal["script", "notebook"]
 
 
 class BuildError(RuntimeError):
     """A lesson that could not be built; nothing was written."""
-
-
-# Where things are --------------------------------------------------------------------------------------------------
-
-
-def lessons_folder() -> Path:
-    """The folder `notebooks` of the checkout this package runs from, or else of the current directory."""
-    places = [Path(__file__).resolve().parents[1] / "notebooks", Path.cwd() / "notebooks"]
-    for place in places:
-        if (place / "py").is_dir():
-            return place
-    raise FileNotFoundError(f"no lessons in {places[0]} or {places[1]}: run this from a checkout of NN Lab")
-
-
-def notebook_of(script: Path) -> Path:
-    """The notebook that belongs to `.../py/<stem>.py`: one folder up."""
-    return script.parent.parent / f"{script.stem}.ipynb"
-
-
-def script_of(notebook: Path) -> Path:
-    """The script that belongs to a notebook: `py/<stem>.py` beside it."""
-    return notebook.parent / "py" / f"{notebook.stem}.py"
-
-
-def scripts(names: Iterable[str] = (), folder: Path | None = None) -> list[Path]:
-    """The scripts of the lessons and solutions named, or of all of them.
-
-    A name is a day (`3`, `day3`, `day03`: the lesson and its solutions), a stem (`day03_activations`), or the path of
-    a script or notebook (that one alone).
-
-    Raises: LookupError for a name that fits nothing.
-    """
-    folder = folder or lessons_folder()
-    everything = sorted((folder / "py").glob("*.py")) + sorted((folder / "solutions" / "py").glob("*.py"))
-    names = list(names)
-    found: list[Path] = []
-    for name in names:
-        path = Path(name)
-        if path.suffix in {".py", ".ipynb"}:
-            path = path.resolve()
-            fits = [path if path.suffix == ".py" else script_of(path)]
-            fits = [fit for fit in fits if fit.is_file()]
-        elif day := re.fullmatch(r"(?:day)?(\d+)", name):
-            fits = [path for path in everything if path.stem.startswith(f"day{int(day[1]):02d}_")]
-        else:
-            fits = [path for path in everything if path.stem == name]
-        if not fits:
-            days = ", ".join(dict.fromkeys(path.stem for path in everything)) or "none yet"
-            raise LookupError(f"no lesson called {name!r}; there are: {days}")
-        found += [fit for fit in fits if fit not in found]
-    return found if names else everything
-
-
-# From one to the other ---------------------------------------------------------------------------------------------
-
-
-def regenerate(notebook: Path) -> str:
-    """The text of the script that `notebook` stands for, byte for byte as a save in JupyterLab writes it."""
-    return _as_script(nbformat.read(notebook, as_version=4), notebook)
-
-
-def differences(notebook: Path) -> list[str]:
-    """How a notebook and its script differ, as lines of a diff; empty when they are in step."""
-    script = script_of(notebook)
-    for path in (script, notebook):
-        if not path.is_file():
-            return [f"{path.name} is missing"]
-    old, new = script.read_bytes().decode(), regenerate(notebook)
-    if old != new:
-        names = f"py/{script.name}", notebook.name
-        return list(unified_diff(old.splitlines(), new.splitlines(), *names, lineterm="", n=1)) or ["line endings"]
-    stored = nbformat.read(notebook, as_version=4).cells
-    fresh = _parse(old, script).cells
-    if len(stored) != len(fresh):
-        return [f"{notebook.name} has {len(stored)} cells, its script {len(fresh)}"]
-    return [
-        f"cell {number} differs in {what}"
-        for number, (left, right) in enumerate(zip(stored, fresh, strict=True))
-        for what, of in (("kind", _kind), ("source", _source), ("metadata", _metadata))
-        if of(left) != of(right)
-    ]
-
-
-def in_step(notebook: Path) -> bool:
-    """Whether a notebook and its script say the same: text byte for byte, and each cell's source and metadata."""
-    return not differences(notebook)
-
-
-def _kind(cell: NotebookNode) -> str:
-    return str(cell.cell_type)
-
-
-def _source(cell: NotebookNode) -> str:
-    return str(cell.source)
-
-
-def _metadata(cell: NotebookNode) -> dict[str, object]:
-    return {key: cell.metadata[key] for key in CELL_METADATA if cell.metadata.get(key)}
-
-
-def _as_script(notebook: NotebookNode, path: Path) -> str:
-    return str(jupytext.writes(notebook, fmt="py:percent", config=load_jupytext_config(str(path))))
-
-
-def _parse(text: str, script: Path) -> NotebookNode:
-    """The notebook that the text of a script stands for, without outputs.
-
-    Raises: ValueError for cell metadata that nothing reads, a misspelt `tolerance` for example.
-    """
-    notebook = jupytext.reads(text, fmt="py:percent", config=load_jupytext_config(str(script)))
-    for number, cell in enumerate(notebook.cells):
-        cell.metadata.pop("lines_to_next_cell", None)  # blank lines between cells are not the author's to keep
-        if unknown := set(cell.metadata) - set(CELL_METADATA):
-            raise ValueError(
-                f"{script.name}, cell {number}: nothing reads the metadata {', '.join(sorted(unknown))}; "
-                f"a cell's header takes {', '.join(CELL_METADATA)}"
-            )
-    notebook.metadata["language_info"] = dict(LANGUAGE)
-    notebook.metadata["jupytext"].pop("text_representation", None)
-    return notebook
-
-
-
-# Building ----------------------------------------------------------------------------------------------------------
 
 
 def kernel_environment(progress: Path | str) -> dict[str, str]:
@@ -182,13 +58,13 @@ def build(script: Path, *, take: Side | None = None, timeout: float = 300) -> Pa
     target = notebook_of(script)
     before = script.read_bytes()
     stored = nbformat.read(target, as_version=4) if target.is_file() else None
-    notebook = _parse(before.decode(), script)
+    notebook = parse(before.decode(), script)
     if stored is not None and _edited(stored, target, notebook):
         if take is None:
             raise BuildError(_conflict(script, target))
         if take == "notebook":
-            notebook = _parse(_as_script(stored, target), script)
-    text = _as_script(notebook, script)
+            notebook = parse(as_script(stored, target), script)
+    text = as_script(notebook, script)
     _keep_ids(notebook, stored)
     with tempfile.TemporaryDirectory() as folder:
         client = NotebookClient(
@@ -231,8 +107,8 @@ def write_atomically(path: Path, text: str) -> None:
 
 def _edited(stored: NotebookNode, target: Path, fresh: NotebookNode) -> bool:
     """Whether the stored notebook says neither what its script says now nor what it said when it was built."""
-    text = _as_script(stored, target)
-    if text == _as_script(fresh, target):
+    text = as_script(stored, target)
+    if text == as_script(fresh, target):
         return False
     return bool(stored.metadata.get("nnlab", {}).get("script") != _digest(text))
 
@@ -252,11 +128,10 @@ def _failure(script: Path, notebook: NotebookNode, error: Exception) -> str:
     failed = [n for n in ran if any(out.output_type == "error" for out in notebook.cells[n].outputs)]
     number = failed[-1] if failed else max(ran, default=0)
     source = "\n".join(f"    {line}" for line in notebook.cells[number].source.splitlines())
-    if isinstance(error, CellExecutionError):
-        lines = re.sub(r"\x1b\[[0-9;]*m", "", error.traceback).splitlines()
-        what = "\n".join(f"    {line}" for line in lines[-12:])
-    else:
-        what = f"    {type(error).__name__}: {error}"
+    error_outputs = [out for out in notebook.cells[number].outputs if out.output_type == "error"]
+    text = "\n".join(error_outputs[0].traceback) if error_outputs else f"{type(error).__name__}: {error}"
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", text).strip().splitlines()
+    what = "\n".join(f"    {line}" for line in lines[-10:])
     return f"{script.stem}, cell {number} failed; the stored notebook is left as it was.\n{source}\n  gave\n{what}"
 
 
@@ -297,9 +172,6 @@ def _keep_ids(notebook: NotebookNode, stored: NotebookNode | None) -> None:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-# The command -------------------------------------------------------------------------------------------------------
 
 
 def build_all(
@@ -348,9 +220,3 @@ def _remarks(notebook: Path) -> list[str]:
         for output in cell.get("outputs", [])
         if output.output_type == "stream" and output.name == "stderr" and output.text.strip()
     ]
-
-
-if __name__ == "__main__":
-    arguments = [argument for argument in sys.argv[1:] if argument != "build"]
-    side = next((side for side in get_args(Side) if f"--take={side}" in arguments), None)
-    sys.exit(bool(build_all([a for a in arguments if a[:2] != "--"], check="--check" in arguments, take=side)))

@@ -1,0 +1,24 @@
+"""Lessons and their pairs: the notebook learners open and the script maintainers edit.
+
+`notebooks/py/dayNN_topic.py` (jupytext, py:percent) and `notebooks/dayNN_topic.ipynb` say the same thing; the notebook
+also holds the outputs. `build` goes from the script to the notebook; saving in JupyterLab writes both.
+"""
+
+from nnlab_helpers.pairs.building import BuildError, Side, build, build_all, kernel_environment, write_atomically
+from nnlab_helpers.pairs.step import differences, in_step, lessons_folder, notebook_of, regenerate, script_of, scripts
+
+__all__ = [
+    "BuildError",
+    "Side",
+    "build",
+    "build_all",
+    "differences",
+    "in_step",
+    "kernel_environment",
+    "lessons_folder",
+    "notebook_of",
+    "regenerate",
+    "script_of",
+    "scripts",
+    "write_atomically",
+]
