@@ -1,0 +1,7 @@
+"""The networks the lessons build, one file per family, and ways to look at their size."""
+
+from nnlab_helpers.models.lenet import LeNet
+from nnlab_helpers.models.mlp import MLP
+from nnlab_helpers.models.size import count_parameters, parameter_table
+
+__all__ = ["MLP", "LeNet", "count_parameters", "parameter_table"]

@@ -1,0 +1,144 @@
+"""Checkpoints: all that a run needs to go on another day, in one file that is whole or not there."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from nnlab_helpers.train.rng import random_state, set_random_state
+
+FORMAT = "nnlab-checkpoint-1"
+
+
+def save_checkpoint(path: str | os.PathLike[str], model: nn.Module, **parts: Any) -> None:
+    """Write `model` and whatever else a run consists of to `path`, whole or not at all.
+
+    The file is written beside its target under another name and then renamed, so that a crash, a full disk or an
+    interrupt leaves the previous checkpoint as it was. Torch's random state (dropout, augmentation) goes in as well.
+
+    Args:
+        path: the file; missing folders are made.
+        model: its `state_dict()` is stored.
+        parts: by name, an optimizer, scheduler, loader or anything else with a `state_dict()`, or plain numbers,
+            strings, lists, dicts and tensors. None is stored as None.
+
+    Example:
+        >>> save_checkpoint("digits.pt", model, optimizer=optimizer, epoch=3)  # doctest: +SKIP
+    """
+    target = Path(path)
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    content = {"format": FORMAT, "model": model.state_dict(), "random_state": random_state(device)}
+    content |= {
+        name: part.state_dict() if hasattr(part, "state_dict") else part for name, part in parts.items()
+    }
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def load_checkpoint(
+    path: str | os.PathLike[str], model: nn.Module | None = None, **parts: Any
+) -> dict[str, Any]:
+    """Read a checkpoint, bring `model` and `parts` to the state in it, and return its content.
+
+    Nothing but tensors and plain values is unpickled (`weights_only`), so a file from a stranger runs no code. With
+    a model, torch's random state is brought back too.
+
+    Args:
+        path: a file written by `save_checkpoint`.
+        model: takes the stored weights; None to look only.
+        parts: objects with `load_state_dict`, under the names they were saved by; None is skipped.
+
+    Returns:
+        The content: "model" (a state dict), and each part by name.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is no checkpoint, or one of another model or with other parts; `model` is then unchanged.
+    """
+    target = Path(path)
+    if not target.is_file():
+        raise FileNotFoundError(f"no checkpoint at {target}")
+    device = (
+        torch.device("cpu")
+        if model is None
+        else next((p.device for p in model.parameters()), torch.device("cpu"))
+    )
+    try:
+        content = torch.load(target, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise ValueError(f"{target} is damaged, or no checkpoint of save_checkpoint: {error}") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ValueError(f"{target} is no checkpoint of save_checkpoint: load plain weights with torch.load")
+    missing = [name for name, part in parts.items() if part is not None and content.get(name) is None]
+    if missing:
+        raise ValueError(
+            f"the checkpoint {target} holds no {', '.join(missing)}: it was saved by another kind of run"
+        )
+    if model is not None:
+        _check_same_architecture(target, content["model"], model)
+        model.load_state_dict(content["model"])
+        set_random_state(content["random_state"], device)
+    for name, part in parts.items():
+        if part is not None:
+            try:
+                part.load_state_dict(content[name])
+            except (ValueError, KeyError, RuntimeError, AttributeError) as error:
+                raise ValueError(f"the {name} in {target} does not fit the one given: {error}") from error
+    return content
+
+
+class GeneratorState:
+    """The random generators of a plain `DataLoader` and its sampler, as a part that a checkpoint can hold."""
+
+    def __init__(self, generators: list[torch.Generator]) -> None:
+        self._generators = generators
+
+    def state_dict(self) -> dict[str, Any]:
+        """The states of the generators."""
+        return {"generators": [generator.get_state() for generator in self._generators]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        for generator, kept in zip(self._generators, state["generators"], strict=True):
+            generator.set_state(kept)
+
+
+def loader_state(loader: Any) -> Any:
+    """What a checkpoint must hold of a loader: the loader itself if it has a state, else its generators, else None."""
+    if hasattr(loader, "state_dict"):
+        return loader
+    found = [getattr(owner, "generator", None) for owner in (loader, getattr(loader, "sampler", None))]
+    generators = [generator for generator in found if isinstance(generator, torch.Generator)]
+    return GeneratorState(generators) if generators else None
+
+
+def _check_same_architecture(path: Path, stored: dict[str, Any], model: nn.Module) -> None:
+    here = model.state_dict()
+    differences = [f"{name} is only in the checkpoint" for name in stored if name not in here]
+    differences += [f"{name} is only in the model" for name in here if name not in stored]
+    differences += [
+        f"{name} is {list(stored[name].shape)} in the checkpoint and {list(value.shape)} in the model"
+        for name, value in here.items()
+        if name in stored and hasattr(value, "shape") and stored[name].shape != value.shape
+    ]
+    if differences:
+        more = f" (and {len(differences) - 3} more)" if len(differences) > 3 else ""
+        raise ValueError(
+            f"the checkpoint {path} is of another architecture: {'; '.join(differences[:3])}{more}. "
+            "Build the model as it was when saved, or start afresh with another file."
+        )

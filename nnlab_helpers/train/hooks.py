@@ -1,0 +1,91 @@
+"""Hooks: they are shown what happens, and cannot steer it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from nnlab_helpers.train.history import History
+from nnlab_helpers.train.rng import random_state, set_random_state
+
+Moment = Literal["start", "update", "epoch", "end"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """What a hook is shown.
+
+    Attributes:
+        moment: "start" (before the first epoch), "update" (after each change of the weights, gradients still there),
+            "epoch" (after each epoch and its validation) or "end" (when `fit` is about to return).
+        model: the model in training.
+        optimizer: the caller's optimizer (None where the step updates the weights itself).
+        epoch: the number of the epoch, from 1; 0 at the start.
+        update: how often the weights have changed in this call of `fit`.
+        values: at an update the means over its samples as scalar tensors on the device ("loss", "accuracy", ...:
+            reading one with `.item()` waits for the device); at an epoch its row of the history; else empty.
+        history: the epochs so far.
+    """
+
+    moment: Moment
+    model: nn.Module
+    optimizer: torch.optim.Optimizer | None
+    epoch: int
+    update: int
+    values: Mapping[str, Any]
+    history: History
+
+
+Hook = Callable[[Event], object] | Any
+
+
+class Hooks:
+    """The caller's hooks, called so that they observe and never steer."""
+
+    METHODS: Mapping[str, str] = MappingProxyType(
+        {"start": "on_start", "update": "on_update", "epoch": "on_epoch", "end": "on_end"}
+    )
+
+    def __init__(self, hooks: Iterable[Hook]) -> None:
+        self._calls: dict[str, list[Callable[[Event], object]]] = {moment: [] for moment in self.METHODS}
+        for hook in [hooks] if callable(hooks) else hooks:
+            methods = {m: getattr(hook, name) for m, name in self.METHODS.items() if hasattr(hook, name)}
+            if not methods and callable(hook):
+                methods = {"epoch": hook}
+            if not methods:
+                raise TypeError(
+                    f"{hook!r} is no hook: pass a function of one event, called after each epoch, or an object "
+                    f"with any of the methods {', '.join(self.METHODS.values())}"
+                )
+            for moment, method in methods.items():
+                self._calls[moment].append(method)
+
+    def listen(self, moment: Moment) -> bool:
+        """Whether any hook wants to hear of `moment`."""
+        return bool(self._calls[moment])
+
+    def call(self, event: Event) -> None:
+        """Show `event` to every hook that listens; what a hook returns is ignored."""
+        for hook in self._calls[event.moment]:
+            with unmoved(event.model):
+                hook(event)
+
+
+@contextmanager
+def unmoved(model: nn.Module) -> Iterator[None]:
+    """Put back what code may move in passing: the modes of `model`'s modules and torch's random state."""
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    modes = [(module, module.training) for module in model.modules()]
+    state = random_state(device)
+    try:
+        yield
+    finally:
+        set_random_state(state, device)
+        for module, mode in modes:
+            module.training = mode
