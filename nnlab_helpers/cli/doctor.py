@@ -1,0 +1,138 @@
+"""`nnlab doctor`: look at everything the lessons need, and say for each problem what to do."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from nnlab_helpers.cli.lessons import LessonError, find_lessons, find_root
+from nnlab_helpers.cli.pins import named_requirements, read_pins, version_of
+
+_SETUP = "make run, or: pip install -c constraints.txt -e ."
+
+_TESTED = (3, 13)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at. A problem has a remedy; a note is neither right nor wrong."""
+
+    state: str  # "ok", "note" or "problem"
+    what: str
+    detail: str
+    remedy: str = ""
+
+
+def examine() -> Iterator[Finding]:
+    """Look at one thing after the other. A look that fails itself is a problem too."""
+    try:
+        root: Path | None = find_root()
+    except LessonError:
+        root = None
+    checks: list[tuple[str, Callable[[Path | None], Iterator[Finding]]]] = [
+        ("Python", _python), ("Packages", _packages), ("Device", _device), ("Data", _data),
+        ("Kernel", _kernel), ("Lessons", _lessons),
+    ]  # fmt: skip
+    for what, look in checks:
+        try:
+            yield from look(root)
+        except Exception as error:
+            yield Finding("problem", what, f"{type(error).__name__}: {error}", f"install anew ({_SETUP})")
+
+
+def _python(root: Path | None) -> Iterator[Finding]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    yield Finding("ok", "Python", f"{version} at {sys.executable}")
+    if sys.version_info[:2] > _TESTED:
+        yield Finding("note", "Python", "newer than {}.{}, the last that the pins were tried with".format(*_TESTED))
+    if sys.prefix == sys.base_prefix and "CONDA_PREFIX" not in os.environ:
+        yield Finding("note", "Python", "not in a virtual environment (make run makes one in .venv)")
+
+
+def _packages(root: Path | None) -> Iterator[Finding]:
+    if root is None or not (root / "constraints.txt").is_file():
+        yield Finding("note", "Packages", "no constraints.txt here, so versions are not compared")
+        return
+    pins = read_pins(root / "constraints.txt")
+    installed = {name: version for name in pins if (version := version_of(name)) is not None}
+    missing = [name for name in named_requirements(root / "pyproject.toml", extras=False) if name not in installed]
+    for name in missing:
+        yield Finding("problem", "Packages", f"{name} is missing", f"pip install -c constraints.txt {name}")
+    wrong = {name: version for name, version in installed.items() if version != pins[name]}
+    for name, version in wrong.items():
+        yield Finding("problem", "Packages", f"{name} is {version}, tested is {pins[name]}",
+                      f"pip install {name}=={pins[name]}, or accept that numbers may differ")  # fmt: skip
+    if not wrong and not missing:
+        yield Finding("ok", "Packages", f"{len(installed)} at their pinned versions (torch {installed['torch']})")
+
+
+def _device(root: Path | None) -> Iterator[Finding]:
+    from nnlab_helpers.device import describe_device
+
+    try:
+        yield Finding("ok", "Device", describe_device())
+    except (RuntimeError, ValueError) as error:
+        yield Finding("problem", "Device", str(error), "unset NNLAB_DEVICE, or set it to a device this machine has")
+
+
+def _data(root: Path | None) -> Iterator[Finding]:
+    from nnlab_helpers.data import load_images
+
+    try:
+        for split in ("train", "test"):
+            images = load_images("mnist", split)
+            yield Finding("ok", "Data", f"{len(images):,} MNIST digits ({split}), checksums right")
+    except (OSError, ValueError) as error:
+        yield Finding("problem", "Data", str(error), "git checkout -- nnlab_helpers/assets, or unset NNLAB_DATA")
+
+
+def _kernel(root: Path | None) -> Iterator[Finding]:
+    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+
+    remedy = f'"{sys.executable}" -m ipykernel install --sys-prefix'
+    try:
+        spec = KernelSpecManager().get_kernel_spec("python3")
+    except NoSuchKernel:
+        yield Finding("problem", "Kernel", "JupyterLab knows no kernel python3", remedy)
+        return
+    python = spec.argv[0]
+    same = python in {"python", "python3"} or Path(python).absolute() == Path(sys.executable).absolute()
+    if same:
+        yield Finding("ok", "Kernel", "python3 starts this Python")
+    else:
+        yield Finding("problem", "Kernel", f"python3 starts another Python: {python}", remedy)
+
+
+def _lessons(root: Path | None) -> Iterator[Finding]:
+    if root is None:
+        yield Finding("note", "Lessons", "none around here: run this in the project's folder to look at them too")
+        return
+    from nnlab_helpers.pairs import differences
+
+    pairs = [*find_lessons(root), *find_lessons(root, solutions=True)]
+    apart = 0
+    for lesson in pairs:
+        try:
+            lines = differences(lesson.path)
+        except Exception as error:  # whatever a damaged notebook makes nbformat raise
+            lines = [f"not a readable notebook ({error})"]
+        if lines:
+            apart += 1
+            yield Finding(
+                "problem",
+                "Lessons",
+                f"{lesson.path.relative_to(root)} and its script differ: {_first(lines)}",
+                "your own work: save it once more in JupyterLab, and both are the same again; "
+                f"to take the script's side: nnlab build {lesson.path.relative_to(root)} --take script",
+            )
+    if not apart:
+        yield Finding("ok", "Lessons", f"{len(pairs)} notebooks, each in step with its script")
+
+
+def _first(lines: list[str]) -> str:
+    """The first changed line of a diff, or the first line of anything else."""
+    changed = [line for line in lines if line[:1] in {"+", "-"} and line[:3] not in {"+++", "---"}]
+    return (changed or lines)[0]
