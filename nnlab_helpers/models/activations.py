@@ -28,13 +28,12 @@ def make_activation(activation: str | Callable[[], nn.Module]) -> nn.Module:
     if isinstance(activation, str):
         if activation not in ACTIVATIONS:
             raise ValueError(
-                f"unknown activation {activation!r}: choose one of {', '.join(ACTIVATIONS)}, or pass a class such as nn.ELU"
+                f"unknown activation {activation!r}: choose one of {', '.join(ACTIVATIONS)}, "
+                "or pass a class such as nn.ELU"
             )
         return ACTIVATIONS[activation]()
     if isinstance(activation, nn.Module):
-        raise TypeError(
-            f"pass the class, not one object of it: each layer needs its own {type(activation).__name__}"
-        )
+        raise TypeError(f"pass the class, not one object of it: each layer needs its own {type(activation).__name__}")
     made = activation() if callable(activation) else activation
     if not isinstance(made, nn.Module):
         raise TypeError(f"activation must be a name or a class such as nn.ELU, not {activation!r}")

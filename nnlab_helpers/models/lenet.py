@@ -39,6 +39,7 @@ class LeNet(nn.Module):
         image_size: int = 32,
         activation: str | Callable[[], nn.Module] = "relu",
     ) -> None:
+        """Check the sizes and lay out the layers."""
         super().__init__()
         if in_channels < 1 or num_classes < 1:
             raise ValueError(f"needs at least one channel and one class, got {in_channels} and {num_classes}")

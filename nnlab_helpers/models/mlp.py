@@ -43,11 +43,10 @@ class MLP(nn.Module):
         norm: str | None = None,
         dropout: float = 0.0,
     ) -> None:
+        """Check the sizes and lay out the layers."""
         super().__init__()
         if min(in_features, out_features, *hidden) < 1:
-            raise ValueError(
-                f"every layer needs at least one unit, got {(in_features, *hidden, out_features)}"
-            )
+            raise ValueError(f"every layer needs at least one unit, got {(in_features, *hidden, out_features)}")
         if norm is not None and norm not in NORMS:
             raise ValueError(f"unknown norm {norm!r}: choose None, {', '.join(map(repr, NORMS))}")
         if not 0.0 <= dropout < 1.0:
@@ -71,10 +70,6 @@ class MLP(nn.Module):
         if x.ndim < 2 or x[0].numel() != self.in_features:
             raise ValueError(
                 f"expected a batch [N, ...] of {self.in_features} numbers per sample, got shape {list(x.shape)}"
-                + (
-                    "; a single sample becomes a batch of one with x[None]"
-                    if x.numel() == self.in_features
-                    else ""
-                )
+                + ("; a single sample becomes a batch of one with x[None]" if x.numel() == self.in_features else "")
             )
         return self.layers(x)

@@ -50,6 +50,4 @@ def parameter_table(model: nn.Module) -> pandas.DataFrame:
             )
     total = {"layer": "total", "kind": "", "shapes": "", "parameters": sum(r["parameters"] for r in rows)}
     rows.append({**total, "trainable": sum(r["trainable"] for r in rows)})
-    return pandas.DataFrame(rows, columns=["layer", "kind", "shapes", "parameters", "trainable"]).set_index(
-        "layer"
-    )
+    return pandas.DataFrame(rows, columns=["layer", "kind", "shapes", "parameters", "trainable"]).set_index("layer")

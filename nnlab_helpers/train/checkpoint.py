@@ -34,9 +34,7 @@ def save_checkpoint(path: str | os.PathLike[str], model: nn.Module, **parts: Any
     target = Path(path)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     content = {"format": FORMAT, "model": model.state_dict(), "random_state": random_state(device)}
-    content |= {
-        name: part.state_dict() if hasattr(part, "state_dict") else part for name, part in parts.items()
-    }
+    content |= {name: part.state_dict() if hasattr(part, "state_dict") else part for name, part in parts.items()}
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
     try:
@@ -50,9 +48,7 @@ def save_checkpoint(path: str | os.PathLike[str], model: nn.Module, **parts: Any
         raise
 
 
-def load_checkpoint(
-    path: str | os.PathLike[str], model: nn.Module | None = None, **parts: Any
-) -> dict[str, Any]:
+def load_checkpoint(path: str | os.PathLike[str], model: nn.Module | None = None, **parts: Any) -> dict[str, Any]:
     """Read a checkpoint, bring `model` and `parts` to the state in it, and return its content.
 
     Nothing but tensors and plain values is unpickled (`weights_only`), so a file from a stranger runs no code. With
@@ -73,11 +69,7 @@ def load_checkpoint(
     target = Path(path)
     if not target.is_file():
         raise FileNotFoundError(f"no checkpoint at {target}")
-    device = (
-        torch.device("cpu")
-        if model is None
-        else next((p.device for p in model.parameters()), torch.device("cpu"))
-    )
+    device = torch.device("cpu") if model is None else next((p.device for p in model.parameters()), torch.device("cpu"))
     try:
         content = torch.load(target, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
@@ -86,9 +78,7 @@ def load_checkpoint(
         raise ValueError(f"{target} is no checkpoint of save_checkpoint: load plain weights with torch.load")
     missing = [name for name, part in parts.items() if part is not None and content.get(name) is None]
     if missing:
-        raise ValueError(
-            f"the checkpoint {target} holds no {', '.join(missing)}: it was saved by another kind of run"
-        )
+        raise ValueError(f"the checkpoint {target} holds no {', '.join(missing)}: it was saved by another kind of run")
     if model is not None:
         _check_same_architecture(target, content["model"], model)
         model.load_state_dict(content["model"])
@@ -106,6 +96,7 @@ class GeneratorState:
     """The random generators of a plain `DataLoader` and its sampler, as a part that a checkpoint can hold."""
 
     def __init__(self, generators: list[torch.Generator]) -> None:
+        """Keep the generators."""
         self._generators = generators
 
     def state_dict(self) -> dict[str, Any]:

@@ -27,9 +27,7 @@ def check_arguments(
     if accumulate < 1:
         raise ValueError(f"accumulate is a number of batches per update, at least 1: got {accumulate}")
     if clip_norm is not None and not clip_norm > 0:
-        raise ValueError(
-            f"clip_norm is the largest norm allowed, above 0 (None: no clipping): got {clip_norm}"
-        )
+        raise ValueError(f"clip_norm is the largest norm allowed, above 0 (None: no clipping): got {clip_norm}")
     if resume and checkpoint is None:
         raise ValueError("resume=True needs checkpoint=, the file to go on from")
     if early_stopping is not None and early_stopping.monitor.startswith("val_") and val_loader is None:
@@ -49,9 +47,7 @@ def check_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer | None, *
     if optimizer is None:
         unusable = [name for name, used in needs_one.items() if used]
         if unusable:
-            raise ValueError(
-                f"{', '.join(unusable)} needs an optimizer: without one, step updates the weights itself"
-            )
+            raise ValueError(f"{', '.join(unusable)} needs an optimizer: without one, step updates the weights itself")
         return
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
     remedy = "make the optimizer after the model is complete: optimizer = torch.optim.SGD(model.parameters(), lr=...)"
@@ -77,13 +73,14 @@ def check_scheduler(scheduler: Any, scheduler_per: str, optimizer: torch.optim.O
         raise ValueError('ReduceLROnPlateau waits for a validation loss: use it with scheduler_per="epoch"')
 
 
-def check_loss(loss: Tensor) -> None:
-    """The loss must still hang on the graph, or nothing would be learnt from it."""
+def check_loss(loss: Tensor) -> Tensor:
+    """Return the loss, which must still hang on the graph, or nothing would be learnt from it."""
     if not loss.requires_grad:
         raise ValueError(
             "the loss does not depend on any trainable parameter: was it detached, computed under no_grad, or from "
             "argmax (which has no gradient)?"
         )
+    return loss
 
 
 def check_not_empty(samples: int, name: str, epoch: int | None = None) -> None:
@@ -92,23 +89,15 @@ def check_not_empty(samples: int, name: str, epoch: int | None = None) -> None:
         used_up = epoch is not None and epoch > 1
         raise ValueError(
             f"{name} gave no batches"
-            + (
-                f" in epoch {epoch}: an iterator can be used only once; pass the loader or a list"
-                if used_up
-                else ""
-            )
+            + (f" in epoch {epoch}: an iterator can be used only once; pass the loader or a list" if used_up else "")
             + ("" if used_up else ": is the data empty, or drop_last dropping the only batch?")
         )
 
 
-def place(
-    model: nn.Module, optimizer: torch.optim.Optimizer | None, device: torch.device | str | None
-) -> torch.device:
+def place(model: nn.Module, optimizer: torch.optim.Optimizer | None, device: torch.device | str | None) -> torch.device:
     """Move model and optimizer to `device`, if given, and return where the model is."""
     if device is not None:
         model.to(device)
         if optimizer is not None and optimizer.state:
-            optimizer.load_state_dict(
-                optimizer.state_dict()
-            )  # loading casts its state to where the parameters are
+            optimizer.load_state_dict(optimizer.state_dict())  # loading casts its state to where the parameters are
     return next((p.device for p in model.parameters()), torch.device(device or "cpu"))

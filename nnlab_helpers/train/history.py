@@ -28,9 +28,8 @@ class History(Sequence[Row]):
         ([0.9, 0.4], 2, 2)
     """
 
-    def __init__(
-        self, rows: Iterable[Mapping[str, Any]] = (), monitor: str | None = None, mode: str = "min"
-    ) -> None:
+    def __init__(self, rows: Iterable[Mapping[str, Any]] = (), monitor: str | None = None, mode: str = "min") -> None:
+        """Start with these rows."""
         self.rows: list[Row] = [dict(row) for row in rows]
         self._monitor = monitor
         self.mode = mode
@@ -57,15 +56,15 @@ class History(Sequence[Row]):
         if not isinstance(key, str):
             return self.rows[key]
         if key not in self.columns:
-            raise KeyError(
-                f"no column {key!r} in this history: it has {', '.join(self.columns) or 'no epochs yet'}"
-            )
+            raise KeyError(f"no column {key!r} in this history: it has {', '.join(self.columns) or 'no epochs yet'}")
         return [row.get(key, float("nan")) for row in self.rows]
 
     def __len__(self) -> int:
+        """Return the number of epochs."""
         return len(self.rows)
 
     def __iter__(self) -> Iterator[Row]:
+        """Go through the rows, epoch by epoch."""
         return iter(self.rows)
 
     @property
@@ -88,6 +87,7 @@ class History(Sequence[Row]):
         return pandas.DataFrame(self.rows, columns=self.columns or ["epoch"]).set_index("epoch")
 
     def __repr__(self) -> str:
+        """Say how long the run was, how it stood at the end and which epoch was best."""
         if not self.rows:
             return "History of no epochs"
         last = self.rows[-1]
@@ -98,4 +98,5 @@ class History(Sequence[Row]):
         )
         ended = f", ended by {self.ended}" if self.ended and self.ended != "finished" else ""
         plural = "epoch" if len(self) == 1 else "epochs"
-        return f"History of {len(self)} {plural}{ended}: at the last {shown}; best {self.monitor} at epoch {self.best_epoch}"
+        best = f"best {self.monitor} at epoch {self.best_epoch}"
+        return f"History of {len(self)} {plural}{ended}: at the last {shown}; {best}"

@@ -53,6 +53,7 @@ class Hooks:
     )
 
     def __init__(self, hooks: Iterable[Hook]) -> None:
+        """Sort the hooks by what they listen to."""
         self._calls: dict[str, list[Callable[[Event], object]]] = {moment: [] for moment in self.METHODS}
         for hook in [hooks] if callable(hooks) else hooks:
             methods = {m: getattr(hook, name) for m, name in self.METHODS.items() if hasattr(hook, name)}

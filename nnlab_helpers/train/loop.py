@@ -117,12 +117,7 @@ def fit(
     if early_stopping is not None:
         early_stopping.start()
         history = History(monitor=early_stopping.monitor, mode=early_stopping.mode)
-    parts = {
-        "optimizer": optimizer,
-        "scheduler": scheduler,
-        "scaler": scaler,
-        "early_stopping": early_stopping,
-    }
+    parts = {"optimizer": optimizer, "scheduler": scheduler, "scaler": scaler, "early_stopping": early_stopping}
     parts |= {"train_loader": loader_state(train_loader), "val_loader": loader_state(val_loader)}
     if resume and checkpoint is not None and Path(checkpoint).exists():
         history.rows = load_checkpoint(checkpoint, model, **parts)["history"]
@@ -133,38 +128,37 @@ def fit(
             shown = MappingProxyType(dict(values))
             listeners.call(Event(moment, model, optimizer, epoch, updates, shown, history))
 
-    bar = Progress(train_loader, epoch, epochs, show=progress)
+    optim: Any = optimizer or NoOptimizer()
     tell("start")
+    bar = Progress(train_loader, epoch, epochs, show=progress)
     try:
         for epoch in range(len(history) + 1, epochs + 1):
             if early_stopping is not None and early_stopping.stop:
                 history.ended = "early stopping"
                 break
             started = time.perf_counter()
-            row: Row = {"epoch": epoch}
-            learning_rate = optimizer.param_groups[0]["lr"] if optimizer else None
+            learning_rate = float(optim.param_groups[0]["lr"])
             means = Means(f"epoch {epoch}")
             bar.epoch(epoch)
 
             model.train()
             for group in groups_of(train_loader, accumulate):  # the batches of one update: mostly one
+                optim.zero_grad()
                 sizes = [batch_size(batch) for batch in group]
-                if optimizer is not None:
-                    optimizer.zero_grad()
                 for batch, size in zip(group, sizes, strict=True):
                     with precision.autocast():
                         values = run_step(step, model, to_device(batch, device))
                     if optimizer is not None:
-                        check_loss(values["loss"])
-                        share = size / sum(sizes)  # a batch counts by its samples
-                        scaler.scale(values["loss"] * share if share < 1 else values["loss"]).backward()
+                        mean_loss = check_loss(values["loss"])
+                        if len(group) > 1:  # a batch counts by its samples
+                            mean_loss = mean_loss * (size / sum(sizes))
+                        scaler.scale(mean_loss).backward()
                     means.add({name: value.detach() for name, value in values.items()}, size)
-                if optimizer is not None:
-                    if clip_norm is not None:
-                        scaler.unscale_(optimizer)
-                        clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], clip_norm)
-                    scaler.step(optimizer)
-                    scaler.update()
+                if clip_norm is not None:
+                    scaler.unscale_(optim)
+                    clip_grad_norm_([p for g in optim.param_groups for p in g["params"]], clip_norm)
+                scaler.step(optim)
+                scaler.update()
                 if scheduler is not None and scheduler_per == "step":
                     scheduler.step()
                 updates += 1
@@ -174,24 +168,19 @@ def fit(
                     means.fold()
                 bar.batches(len(group))
             check_not_empty(means.samples, "train_loader", epoch)
-            row |= {f"train_{name}": value for name, value in means.read().items()}
+            row: Row = {"epoch": epoch} | {f"train_{name}": value for name, value in means.read().items()}
 
             if val_loader is not None:
                 with precision.autocast():
-                    validation = run_through(
-                        model, val_loader, step, device, f"validation after epoch {epoch}"
-                    )
+                    validation = run_through(model, val_loader, step, device, f"validation after epoch {epoch}")
                 check_not_empty(validation.samples, "val_loader", epoch)
                 row |= {f"val_{name}": value for name, value in validation.read().items()}
 
-            if scheduler is not None and scheduler_per == "epoch":
-                if isinstance(scheduler, ReduceLROnPlateau):
-                    scheduler.step(row["val_loss" if val_loader is not None else "train_loss"])
-                else:
-                    scheduler.step()
-            if learning_rate is not None:
-                row["learning_rate"] = float(learning_rate)
-            row["seconds"] = time.perf_counter() - started
+            if isinstance(scheduler, ReduceLROnPlateau):
+                scheduler.step(row["val_loss" if val_loader is not None else "train_loss"])
+            elif scheduler is not None and scheduler_per == "epoch":
+                scheduler.step()
+            row |= {"learning_rate": learning_rate, "seconds": time.perf_counter() - started}
             history.rows.append(row)
             if early_stopping is not None:
                 early_stopping.see(row, model)
@@ -253,6 +242,18 @@ def run_through(
         for module, mode in modes:
             module.training = mode
     return means
+
+
+class NoOptimizer:
+    """Stands in for an optimizer where the step updates the weights itself."""
+
+    param_groups: tuple[dict[str, Any], ...] = ({"lr": float("nan"), "params": []},)
+
+    def zero_grad(self) -> None:
+        """Leave the gradients to the step."""
+
+    def step(self) -> None:
+        """Leave the weights to the step."""
 
 
 def groups_of(loader: Iterable[Any], size: int) -> Iterator[list[Any]]:

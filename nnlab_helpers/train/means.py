@@ -17,6 +17,7 @@ class Means:
     """
 
     def __init__(self, where: str) -> None:
+        """Start empty; `where` names the pass in an error message."""
         self._where = where
         self._batches = 0
         self.samples = 0
@@ -36,9 +37,7 @@ class Means:
             return dict(self._waiting[-1])
         counts, values = self._counts[-batches:], self._waiting[-batches:]
         return {
-            name: sum(
-                (v[name] * (n / sum(counts)) for v, n in zip(values, counts, strict=True)), torch.tensor(0.0)
-            )
+            name: sum((v[name] * (n / sum(counts)) for v, n in zip(values, counts, strict=True)), torch.tensor(0.0))
             for name in values[0]
         }
 
@@ -57,18 +56,14 @@ class Means:
         if not self._waiting:
             return
         names = self._waiting[0].keys()
-        if any(values.keys() != names for values in self._waiting) or (
-            self._sums and self._sums.keys() != names
-        ):
+        if any(values.keys() != names for values in self._waiting) or (self._sums and self._sums.keys() != names):
             raise ValueError("step must return the same names for every batch")
         counts = torch.tensor(self._counts, dtype=torch.float64)
         for name in names:
             column = torch.stack([values[name].reshape(()) for values in self._waiting]).cpu().double()
             if check and name == "loss" and not column.isfinite().all():
                 first = int((~column.isfinite()).nonzero()[0, 0])
-                raise FloatingPointError(
-                    not_finite(column[first].item(), self._where, self._batches + first + 1)
-                )
+                raise FloatingPointError(not_finite(column[first].item(), self._where, self._batches + first + 1))
             self._sums[name] = self._sums.get(name, 0.0) + float(column @ counts)
         self._batches += len(self._waiting)
         self._waiting, self._counts = [], []

@@ -15,6 +15,7 @@ class Precision:
     """
 
     def __init__(self, amp: bool, device: torch.device) -> None:
+        """Choose the type for `device`."""
         self.on = amp and device.type == "cuda"
         self.dtype = torch.float32
         if self.on:

@@ -13,6 +13,7 @@ class Progress:
     """One bar over all batches of a run, naming the epoch and the last epoch's losses; silent where TQDM_DISABLE=1."""
 
     def __init__(self, loader: Iterable[Any], done: int, epochs: int, show: bool) -> None:
+        """Open the bar, with `done` epochs behind it."""
         try:
             batches: int | None = len(loader)  # type: ignore[arg-type]
         except TypeError:
@@ -33,9 +34,7 @@ class Progress:
     def row(self, row: Mapping[str, Any]) -> None:
         """Show the losses and accuracies of an epoch that ended."""
         if not self._bar.disable:
-            shown = {
-                name: f"{value:.4f}" for name, value in row.items() if name.startswith(("train_", "val_"))
-            }
+            shown = {name: f"{value:.4f}" for name, value in row.items() if name.startswith(("train_", "val_"))}
             self._bar.set_postfix(shown)
 
     def close(self) -> None:

@@ -55,14 +55,10 @@ def run_step(step: Step, model: nn.Module, batch: Any) -> dict[str, Tensor]:
     for name, value in values.items():
         if not isinstance(value, Tensor):
             if name == "loss":
-                raise TypeError(
-                    f"step returned a loss that is {describe(value)}, not a tensor: leave out .item()"
-                )
+                raise TypeError(f"step returned a loss that is {describe(value)}, not a tensor: leave out .item()")
             values[name] = torch.as_tensor(value, dtype=torch.float32)
         elif value.numel() != 1:
-            raise ValueError(
-                f"step returned {name} of shape {list(value.shape)}: return its mean over the batch"
-            )
+            raise ValueError(f"step returned {name} of shape {list(value.shape)}: return its mean over the batch")
     return values
 
 

@@ -29,6 +29,7 @@ class EarlyStopping:
     def __init__(
         self, monitor: str = "val_loss", patience: int = 3, min_delta: float = 0.0, mode: str | None = None
     ) -> None:
+        """Check the arguments; nothing has been seen yet."""
         if patience < 1:
             raise ValueError(f"patience is a number of epochs, at least 1: got {patience}")
         if min_delta < 0:
@@ -64,8 +65,7 @@ class EarlyStopping:
         if self._better(value, self.best):
             self.best = value
             self.weights = {
-                name: v.detach().clone() if isinstance(v, Tensor) else v
-                for name, v in model.state_dict().items()
+                name: v.detach().clone() if isinstance(v, Tensor) else v for name, v in model.state_dict().items()
             }
         if self._better(value, self.mark, self.min_delta):
             self.mark, self.waited = value, 0
@@ -88,9 +88,8 @@ class EarlyStopping:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` gave."""
-        self.best, self.mark, self.waited, self.weights = (
-            state[k] for k in ("best", "mark", "waited", "weights")
-        )
+        self.best, self.mark, self.waited, self.weights = (state[k] for k in ("best", "mark", "waited", "weights"))
 
     def __repr__(self) -> str:
+        """Name what is watched and for how long."""
         return f"EarlyStopping(monitor={self.monitor!r}, patience={self.patience}, mode={self.mode!r})"
