@@ -10,11 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from nnlab_helpers.data.errors import DataFileError
+
 _UINT8 = 0x08  # the element type in byte 3 of the header
-
-
-class DataFileError(ValueError):
-    """A data file is damaged or is not what its name says; the message names the file and the remedy."""
 
 
 def read_idx(path: str | Path, *, ndim: int, md5: str | None = None, remedy: str = "") -> np.ndarray:

@@ -51,12 +51,12 @@ class Normalize:
     def __call__(self, x: Tensor) -> Tensor:
         """Return `(x - mean) / std` for float images `[B, C, H, W]`, a new tensor."""
         mean, std = self._columns(x)
-        return (x - mean).div_(std)
+        return x.sub(mean).div_(std)
 
     def inverse(self, x: Tensor) -> Tensor:
         """Return `x * std + mean`: pixels again, for showing what a network was given."""
         mean, std = self._columns(x)
-        return (x * std).add_(mean)
+        return x.mul(std).add_(mean)
 
     @classmethod
     def from_images(cls, images: ImageSet, index: Index | None = None) -> Normalize:
@@ -87,11 +87,14 @@ class Normalize:
             raise ValueError(f"cannot normalise {images.name!r}: every pixel of a channel has the same value")
         return cls(mean.tolist(), std.tolist())
 
-    def _columns(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _columns(self, x: Tensor) -> tuple[Any, Any]:
+        """Return mean and deviation ready to broadcast over `x`; one channel as numbers, which is faster."""
         if not x.is_floating_point():
             raise TypeError(f"expected float images in [0, 1], got {x.dtype}: divide by 255 first")
         if x.ndim < 3 or len(self.mean) not in (1, x.shape[-3]):
             raise ValueError(f"expected [B, C, H, W] with C = {len(self.mean)}, got {list(x.shape)}")
+        if len(self.mean) == 1:
+            return self.mean[0], self.std[0]
         shape = (len(self.mean), 1, 1)
         return x.new_tensor(self.mean).view(shape), x.new_tensor(self.std).view(shape)
 
@@ -218,7 +221,9 @@ class TensorLoader:
             if order is None:
                 x, y = self._x[start:stop].clone(), self._y[start:stop].clone()
             else:
-                x, y = self._x[order[start:stop]], self._y[order[start:stop]]
+                rows = order[start:stop]
+                # index_select: several times faster than self._x[rows] on a CPU
+                x, y = self._x.index_select(0, rows), self._y.index_select(0, rows)
             if x.dtype == torch.uint8:
                 x = x.to(torch.float32).div_(255)
             if self.augment is not None:

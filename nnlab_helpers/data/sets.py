@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from nnlab_helpers.data.idx import DataFileError, read_idx
+from nnlab_helpers.data.errors import DataFileError
+from nnlab_helpers.data.idx import read_idx
 from nnlab_helpers.data.imageset import ImageSet
 
 DATA_VARIABLE = "NNLAB_DATA"
