@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from nnlab_helpers.exercises import engine
-from nnlab_helpers.exercises.display import Card, show
+from nnlab_helpers.exercises import display, engine
+from nnlab_helpers.exercises.record import Record
 
 __all__ = ["check", "hint", "keep_record", "progress"]
 
 MARKS = {"right": "✓", "wrong": "✗", "not attempted": "○"}
 
+_record = Record()
 _hints_given: dict[str, int] = {}
 
 
 def check(exercise_id: str, answer: Any) -> None:
     """Say whether `answer` solves the exercise: right, what is wrong with it, or not attempted yet.
 
-    Shows exactly one result and returns nothing. Whatever the answer does, nothing is raised and nothing global changes.
+    Shows exactly one result and returns nothing. Whatever the answer does, nothing is raised and nothing global
+    changes.
 
     Args:
         exercise_id: such as `"day03.leaky_relu_grad"`.
@@ -27,28 +29,40 @@ def check(exercise_id: str, answer: Any) -> None:
         ValueError: there is no such exercise; the message names similar ones.
     """
     outcome = engine.grade(exercise_id, answer)
-    card = Card(MARKS[outcome.status], exercise_id, outcome.headline, outcome.notes)
-    show(str(card), card.to_html())
+    notes = outcome.notes
+    if outcome.status != "not attempted":
+        told = _record.add(exercise_id, outcome.passed)
+        notes += (told,) if told else ()
+    display.Card(MARKS[outcome.status], exercise_id, outcome.headline, notes).show()
 
 
 def hint(exercise_id: str) -> None:
-    """Show the next hint for the exercise; the last one stays.
+    """Show the next hint for the exercise, as long as there is another one.
 
     Raises:
         ValueError: there is no such exercise; the message names similar ones.
     """
     hints = engine.find(exercise_id).hints
-    given = min(_hints_given.get(exercise_id, 0) + 1, len(hints))
-    last = _hints_given.get(exercise_id, 0) >= len(hints)
-    _hints_given[exercise_id] = given
-    count = f"hint {given} of {len(hints)}" + (", the last one" if last else "")
-    card = Card("→", exercise_id, count, tuple(hints[given - 1].splitlines()))
-    show(str(card), card.to_html())
-
-
-def keep_record(keep: bool) -> None:
-    """Turn the record of solved exercises on or off for this kernel."""
+    before = _hints_given.get(exercise_id, 0)
+    now = _hints_given[exercise_id] = min(before + 1, len(hints))
+    headline = f"hint {now} of {len(hints)}" + (" once more: it was the last" if before == now else "")
+    display.Card("→", exercise_id, headline, (hints[now - 1],)).show()
 
 
 def progress() -> None:
-    """Show what is solved, day by day."""
+    """Show what is solved, day by day, from the learner's record."""
+    entries, told = _record.entries()
+    rows = []
+    for found in engine.exercises():
+        entry = entries.get(found.id)
+        mark = "○" if entry is None else "✓" if entry.solved else "✗"
+        rows.append(display.Row(found.id.partition(".")[0], mark, found.id, found.title, found.stars))
+    display.show_progress(rows, told)
+
+
+def keep_record(keep: bool) -> None:
+    """Turn the record of solved exercises off or on again, for this kernel alone.
+
+    The solution notebooks turn it off, so that running them does not mark the reader's exercises as solved.
+    """
+    _record.keep = keep

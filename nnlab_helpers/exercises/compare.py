@@ -100,7 +100,8 @@ def _sequences(got: Any, want: Any, rtol: float, atol: float) -> Difference | No
     for position, (one, other) in enumerate(zip(got, want, strict=True)):
         found = difference(one, other, rtol, atol)
         if found:
-            if not found.place and len(want) <= FEW and len(show(want)) <= 40 and len(show(got)) <= 40:
+            flat = all(isinstance(_scalar(part), int | float | complex | str) for part in want)
+            if not found.place and flat and len(show(want)) <= 60 and len(show(got)) <= 60:
                 return Difference(show(want), show(got), note=found.note)
             return _inside(found, f"[{position}]")
     return None

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import html
+import itertools
 import re
 import sys
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-# Okabe and Ito's green and vermilion: told apart by colour-blind readers, readable on white and on black.
+# Okabe and Ito's green and vermilion: told apart by colour-blind readers, visible on white and on black.
 COLOURS = {"✓": "#009E73", "✗": "#D55E00", "○": "#8A8A8A", "→": "#3D8FC6"}
 WORDS = {"✓": "right", "✗": "wrong", "○": "not attempted", "→": "hint"}
+BAR = 10  # blocks in the plain bar of a day
+
+GREY = "rgba(128, 128, 128, {})"  # half transparent: it suits a light page and a dark one
+BOX = f"border-left: 4px solid {{}}; background: {GREY.format(0.08)}; padding: 6px 12px; margin: 2px 0; line-height: 1.5"
+CODE = "background: transparent; color: inherit; padding: 0"
+LINE = '<div style="white-space: pre-wrap">{}</div>'
+CELL = "text-align: left; background: transparent; padding: 2px 14px 2px 0"
 
 
 @dataclass(frozen=True)
@@ -24,25 +34,81 @@ class Card:
     def __str__(self) -> str:
         """Plain text, the lines below aligned with the headline."""
         start = f"{self.mark} {self.id}   "
-        return "\n".join([start + self.headline, *(" " * len(start) + note for note in self.notes)])
+        return start + ("\n" + " " * len(start)).join(printable("\n".join((self.headline, *self.notes))).splitlines())
 
     def to_html(self) -> str:
         """Return a box that takes its text colour from the page, so that it suits a light and a dark theme."""
-        colour = COLOURS[self.mark]
-        lines = "".join(f'<div style="margin-top: 2px; white-space: pre-wrap">{rich(note)}</div>' for note in self.notes)
-        return (
-            f'<div style="border-left: 4px solid {colour}; background: rgba(128, 128, 128, 0.08);'
-            ' padding: 6px 12px; margin: 2px 0; line-height: 1.5">'
-            f'<span role="img" aria-label="{WORDS[self.mark]}" style="color: {colour}; font-weight: bold">'
-            f"{self.mark}</span> "
-            f'<code style="background: transparent; color: inherit; opacity: 0.75">{html.escape(self.id)}</code>'
-            f'<div style="white-space: pre-wrap">{rich(self.headline)}</div>{lines}</div>'
-        )
+        lines = printable("\n".join((self.headline, *self.notes))).splitlines()
+        name = f'<code style="{CODE}; opacity: 0.8">{html.escape(self.id)}</code>'
+        body = "".join(LINE.format(rich(line)) for line in lines)
+        return f'<div style="{BOX.format(COLOURS[self.mark])}">{mark_html(self.mark)} {name}{body}</div>'
+
+    def show(self) -> None:
+        """Display the card."""
+        show(str(self), self.to_html())
+
+
+@dataclass(frozen=True)
+class Row:
+    """One exercise in the overview."""
+
+    day: str
+    mark: str
+    id: str
+    title: str
+    stars: int
+
+
+def show_progress(rows: Sequence[Row], told: str = "") -> None:
+    """Display a bar per day and a line per exercise; `told` is a note about the record, below."""
+    text, markup = [], []
+    for day, group in itertools.groupby(rows, key=lambda row: row.day):
+        found = list(group)
+        solved = sum(row.mark == "✓" for row in found)
+        name, count = f"day {int(day[3:])}", f"{solved} of {len(found)} solved"
+        blocks = BAR * solved // len(found)
+        text.append(f"{name:<7}{'█' * blocks}{'░' * (BAR - blocks)}  {count}")
+        text += [f"  {row.mark} {row.id:<34} {stars(row.stars)}  {row.title}" for row in found]
+        markup.append(_day_html(name, count, solved / len(found), found))
+    below = [line for line in ("" if rows else "There are no exercises yet.", told) if line]
+    show("\n".join(text + below), "".join(markup + [LINE.format(rich(line)) for line in below]))
+
+
+def _day_html(name: str, count: str, share: float, rows: Sequence[Row]) -> str:
+    bar = (
+        f'<div style="display: inline-block; width: 180px; height: 10px; background: {GREY.format(0.25)}">'
+        f'<div style="width: {share:.0%}; height: 10px; background: {COLOURS["✓"]}"></div></div>'
+    )
+    cells = "".join(
+        f'<tr style="background: transparent"><td style="{CELL}">{mark_html(row.mark)}</td>'
+        f'<td style="{CELL}"><code style="{CODE}">{html.escape(row.id)}</code></td>'
+        f'<td style="{CELL}">{stars(row.stars)}</td><td style="{CELL}">{rich(row.title)}</td></tr>'
+        for row in rows
+    )
+    colour = COLOURS["✓"] if share == 1 else COLOURS["○"]
+    table = f'<table style="margin: 2px 0 4px 0; border: none">{cells}</table>'
+    return f'<div style="{BOX.format(colour)}"><b>{name}</b> &nbsp; {bar} &nbsp; {count}{table}</div>'
+
+
+def stars(count: int) -> str:
+    """Return one to three stars out of three: `★★☆`."""
+    return "★" * count + "☆" * (3 - count)
+
+
+def mark_html(mark: str) -> str:
+    """Return the coloured mark, with a word for those who hear the page."""
+    style = f"color: {COLOURS[mark]}; font-weight: bold"
+    return f'<span role="img" aria-label="{WORDS[mark]}" style="{style}">{mark}</span>'
 
 
 def rich(text: str) -> str:
     """Escape `text` for HTML, with `code` in backticks set as code."""
-    return re.sub(r"`([^`]+)`", r'<code style="color: inherit">\1</code>', html.escape(text, quote=False))
+    return re.sub(r"`([^`]+)`", rf'<code style="{CODE}">\1</code>', html.escape(text, quote=False))
+
+
+def printable(text: str) -> str:
+    """Return `text` without control characters, of which a learner's output may be full."""
+    return "".join(c if c == "\n" or unicodedata.category(c)[0] != "C" else " " for c in text)
 
 
 def show(text: str, markup: str) -> None:

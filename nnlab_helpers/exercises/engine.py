@@ -22,25 +22,25 @@ For authors: an exercise in five steps
 
    into the given function. A leftover `...` never refuses a right answer.
 
-3. **The checker** stands in `nnlab_helpers/exercises/dayNN.py`. It is given the answer and a `Trial` and returns nothing:
-   whatever it does not refuse is right.
+3. **The checker** stands in `nnlab_helpers/exercises/dayNN.py`. It is given the answer and a `Trial` and returns
+   nothing: whatever it does not refuse is right.
 
        @exercise("day03.leaky_relu_grad", title="The slope of LeakyReLU", stars=1,
                  hints=("a nudge", "stronger", "almost the answer"),  # 2 to 4
                  learned="At z = 0 the derivative is not defined; like PyTorch you took the left one.")
-       def leaky_relu_grad(answer, t: Trial) -> None:
+       def leaky_relu_grad(answer: Any, t: Trial) -> None:
            for z in (torch.tensor([-2.0]), torch.tensor([3.0]), t.randn(4, 3)):
                got = t.call(answer, z)
-               t.expect(got, torch.where(z > 0, 1.0, 0.01),
-                        known={"That is the derivative of plain ReLU: what does LeakyReLU do left of zero?": (z > 0).float()})
+               t.expect(got, torch.where(z > 0, 1.0, 0.01), known={
+                   "That is the derivative of plain ReLU: what does LeakyReLU do left of zero?": (z > 0).float()})
 
-   - The smallest fixed case comes first (it is the one a learner sees), then fresh random ones of odd, different sizes
-     (3 by 5, not 4 by 4), so that a swapped axis cannot hide. Random numbers come from `t.rand`, `t.randn`, `t.randint`,
-     `t.numpy_rng`. Global generators are seeded as well, and everything global is put back after the check.
-   - Run learner's code through `t.call`, always: a function, a class (`net = t.call(Net)`), a module (`t.call(net, x)`).
-     It turns errors into a verdict, notices changed inputs, and remembers its arguments: they become "at z = -2.0".
-     `may_change=(w,)` or `may_change=True` where changing in place is the task; `watch=(model,)` where a module must stay
-     as it is. What it printed is in `t.printed`.
+   - The smallest fixed case comes first (it is the one a learner sees), then fresh random ones of odd, different
+     sizes (3 by 5, not 4 by 4), so that a swapped axis cannot hide. Random numbers come from `t.rand`, `t.randn`,
+     `t.randint`, `t.numpy_rng`. Global generators are seeded too, and everything global is put back after the check.
+   - Run learner's code through `t.call`, always: a function, a class (`net = t.call(Net)`), a module
+     (`t.call(net, x)`). It turns errors into a verdict, notices changed inputs, and remembers its arguments: they
+     become "at z = -2.0". `may_change=(w,)` or `may_change=True` where changing in place is the task; `watch=(model,)`
+     where a module must stay as it is. What it printed is in `t.printed`.
    - `t.expect(got, want)` compares type, shape, kind of dtype and values. `known={message: wrong value}` names
      misconceptions, `any_of(v1, v2)` several values for one message; a value may be a `lambda:`. A turned sign, a
      transposed result, a factor that is the batch size and a constant offset are recognised without it.
@@ -48,12 +48,13 @@ For authors: an exercise in five steps
    - A check takes well under a second. A learner's code that takes longer than `TIME_LIMIT` seconds is stopped.
    - Messages speak to the learner, in full sentences, and do not give the solution away. `code` goes in backticks.
 
-4. **The answers** that the tests use stand in `tests/exercises/dayNN.py` (see `tests/exercises/answers.py`): at least one
-   other right answer and three wrong ones, each with a fragment of the message it must get. The reference is the
-   definition of the same name in `notebooks/solutions/py/`.
+4. **The answers** that the tests use stand in `tests/exercises/dayNN.py` (see `tests/exercises/answers.py`): at least
+   one other right answer and three wrong ones, each with a fragment of the message it must get. The reference is what
+   the solution in `notebooks/solutions/py/` hands to its `check`.
 
-5. **Try it**: `pytest tests/exercises -k leaky_relu_grad`. The mutation test changes the reference in small ways; a change
-   that still passes shows a gap in the checker, or goes into `tests/exercises/survivors.py` with the reason it is right.
+5. **Try it**: `pytest tests/exercises -k leaky_relu_grad`. The mutation test changes the reference in small ways; a
+   change that still passes shows a gap in the checker, or goes into `tests/exercises/survivors.py` with the reason why
+   it is right.
 '''
 
 from __future__ import annotations
@@ -161,7 +162,8 @@ def find(id: str) -> Exercise:
     if id not in REGISTRY:
         every = [known.id for known in exercises()]
         near = difflib.get_close_matches(id, every, n=3) or [one for one in every if one.startswith(f"{day}.")][:6]
-        raise ValueError(f"there is no exercise {id!r}" + (f"; did you mean {' or '.join(map(repr, near))}?" if near else ""))
+        question = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+        raise ValueError(f"there is no exercise {id!r}{question}")
     return REGISTRY[id]
 
 

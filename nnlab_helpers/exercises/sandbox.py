@@ -143,6 +143,7 @@ class Printed(io.TextIOBase):
     """Where printing goes during a check: the first `limit` characters are kept, the rest is dropped."""
 
     def __init__(self, limit: int = 4000) -> None:
+        """Begin with nothing printed."""
         self.limit = limit
         self.text = ""
 
@@ -187,6 +188,7 @@ class Modes:
     """The global switches of Python, NumPy and torch that code is tempted to change."""
 
     def __init__(self) -> None:
+        """Note how they stand now."""
         self.grad = torch.is_grad_enabled()
         self.dtype = torch.get_default_dtype()
         self.device = torch.get_default_device()

@@ -36,7 +36,8 @@ def marked(answer: Any) -> bool:
     if not isinstance(answer, type) and _function(answer) is None:
         answer = type(answer)
     functions = _methods(answer) if isinstance(answer, type) else [_function(answer)]
-    return any(_waits(node) for function in functions if function for tree in _tree(function) for node in ast.walk(tree))
+    trees = [tree for function in functions if function for tree in _tree(function)]
+    return any(_waits(node) for tree in trees for node in ast.walk(tree))
 
 
 def _waits(node: ast.AST) -> bool:

@@ -19,6 +19,7 @@ class Wrong(Exception):
     """The answer is wrong: `headline` says what came, `note` why."""
 
     def __init__(self, headline: str, note: str = "") -> None:
+        """Say it in a headline, and more below it."""
         super().__init__(headline)
         self.headline = headline
         self.note = note
@@ -28,6 +29,7 @@ class Trial:
     """One run of a checker over one answer, with random numbers of its own that are the same on every run."""
 
     def __init__(self, exercise_id: str, printed: Printed | None = None) -> None:
+        """Begin a trial of the exercise; `printed` is where printing goes meanwhile."""
         self.seed = zlib.crc32(exercise_id.encode())
         self.generator = torch.Generator().manual_seed(self.seed)
         self.numpy_rng = np.random.default_rng(self.seed)
