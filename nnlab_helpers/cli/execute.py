@@ -46,6 +46,11 @@ class Run:
         """Whether every cell ran."""
         return self.state == "passed"
 
+    @property
+    def place(self) -> str:
+        """Where it stopped."""
+        return f"at cell {self.cell} of {self.cells}" if self.cell else "before the first cell"
+
 
 async def execute(
     run: Run, output: Path, *, timeout: float, threads: int | None, changed: Callable[[], None]

@@ -122,7 +122,7 @@ class _Display:
         if run.state == "running":
             self.console.print(f"{label}: {run.cells} cells ...", highlight=False, markup=False, soft_wrap=True)
         else:
-            what = run.state + (f" at cell {run.cell}: {run.error}" if run.state == "failed" else "")
+            what = run.state + (f" {run.place}: {run.error}" if run.state == "failed" else "")
             self.console.print(f"{label}: {run.seconds:.1f} s, {what}", highlight=False, markup=False, soft_wrap=True)
 
     def render(self) -> Table:
@@ -157,13 +157,13 @@ def closing_table(runs: Sequence[Run], limits: Limits) -> Group:
         if run.passed:
             result = f"[green]passed[/]{over}"
         elif run.state == "interrupted":
-            result = f"[yellow]interrupted at cell {run.cell} of {run.cells}"
+            result = f"[yellow]interrupted {run.place}"
         else:
-            result = f"[red]failed at cell {run.cell} of {run.cells}[/]{over}: {escape(run.error)}"
+            result = f"[red]failed {run.place}[/]{over}: {escape(run.error)}"
             lines = run.source.strip().splitlines()
             shown = lines[:6] + (["..."] if len(lines) > 6 else [])
             code = "\n".join(f"    {line}" for line in shown)
-            failures.append(f"\n[bold]{label}[/], cell {run.cell}:\n{escape(code)}\n[red]{escape(run.error)}[/]")
+            failures.append(f"\n[bold]{label}[/], {run.place}:\n{escape(code)}\n[red]{escape(run.error)}[/]")
         table.add_row(label, f"{run.seconds:.1f}", f"{run.peak_bytes / _MB:,.0f} MB", result)
     return Group("", table, *failures)
 
