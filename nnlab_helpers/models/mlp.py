@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
@@ -67,7 +68,7 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits `[N, out_features]` for a batch `[N, ...]` of `in_features` numbers per sample."""
-        if x.ndim < 2 or x[0].numel() != self.in_features:
+        if x.ndim < 2 or math.prod(x.shape[1:]) != self.in_features:
             raise ValueError(
                 f"expected a batch [N, ...] of {self.in_features} numbers per sample, got shape {list(x.shape)}"
                 + ("; a single sample becomes a batch of one with x[None]" if x.numel() == self.in_features else "")
