@@ -1,8 +1,6 @@
-"""What every test run shares."""
+"""What every unit test shares."""
 
-from __future__ import annotations
+import os
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))  # `from lesson import definitions`
+os.environ.setdefault("MPLBACKEND", "agg")  # figures without windows; kernels get their own (see pairs)
+os.environ["TQDM_DISABLE"] = "1"

@@ -1,0 +1,53 @@
+"""A pytest plugin for the surroundings of every test and every lesson's kernel: no network, and a share of the cores.
+
+A kernel gets the environment that it has when its lesson is built (no progress bars, a record of its own).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from nbval.plugin import IPyNbCell
+
+from nnlab_helpers.pairs import kernel_environment
+
+OFFLINE = Path(__file__).parent / "offline"
+RECORDS = pytest.StashKey[Path]()  # where the kernels keep their records of solved exercises
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Cut the network here and in every process started from here; share the cores among workers."""
+    if str(OFFLINE) not in os.environ.get("PYTHONPATH", "").split(os.pathsep):
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(OFFLINE), os.environ.get("PYTHONPATH")]))
+    spec = importlib.util.spec_from_file_location("offline", OFFLINE / "sitecustomize.py")
+    assert spec is not None
+    assert spec.loader is not None
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+    config.stash[RECORDS] = Path(tempfile.mkdtemp(prefix="nnlab-"))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Forget what the kernels recorded."""
+    shutil.rmtree(config.stash[RECORDS], ignore_errors=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    """Start a lesson's kernel, which nbval does in the set-up of its first cell, in the environment of a build."""
+    if not isinstance(item, IPyNbCell):
+        return (yield)
+    environment = kernel_environment(item.config.stash[RECORDS] / f"{item.path.stem}.json")
+    with pytest.MonkeyPatch.context() as patch:
+        for key in os.environ.keys() - environment.keys():
+            patch.delenv(key)
+        for key, value in environment.items():
+            patch.setenv(key, value)
+        return (yield)
