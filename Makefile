@@ -14,7 +14,7 @@ TESTS  := $(VENV)/.installed-tests
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lab doctor lessons readme pins lint bench clean distclean
+.PHONY: help run test lab doctor lessons readme picture pins lint bench clean distclean
 
 help:  ## list what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -36,6 +36,9 @@ lessons: $(TESTS)  ## write the notebooks anew from their scripts, executed
 
 readme: $(BASE)  ## measure each lesson and write the README's table anew
 	$(NNLAB) run --update-readme
+
+picture: $(TESTS)  ## photograph a lesson in JupyterLab for the README (needs Chromium)
+	$(PY) -m tests.browser.picture
 
 pins: $(TESTS)  ## write constraints.txt and environment.yml anew from what is installed
 	$(NNLAB) pins

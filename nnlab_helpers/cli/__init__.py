@@ -55,7 +55,7 @@ def run(
     from rich.console import Console
 
     from nnlab_helpers.cli import lessons as catalogue
-    from nnlab_helpers.cli.run import Interrupted, Limits, closing_table, run_lessons, write_html
+    from nnlab_helpers.cli.running import Interrupted, Limits, closing_table, run_lessons, write_html
 
     if update_readme and (solutions or jobs > 1):
         raise typer.BadParameter("--update-readme measures the lessons, one at a time: no --solutions, no --jobs")
@@ -100,7 +100,7 @@ def lab(
     """
     import subprocess
 
-    from nnlab_helpers.cli.lab import lab_command
+    from nnlab_helpers.cli.jupyter import lab_command
 
     root, _ = _choose(None, False)
     command = lab_command(root, port=port, browser=browser, extra=context.args)
@@ -122,7 +122,7 @@ def doctor() -> None:
     from rich.console import Console
     from rich.markup import escape
 
-    from nnlab_helpers.cli.doctor import examine
+    from nnlab_helpers.cli.checkup import examine
 
     console = Console()
     marks = {"ok": "[green]✓[/]", "note": "[yellow]·[/]", "problem": "[red]✗[/]"}
@@ -170,7 +170,7 @@ def build(
 def pins() -> None:
     """Write constraints.txt and environment.yml anew from what is installed (for maintainers)."""
     from nnlab_helpers.cli.lessons import LessonError, find_root
-    from nnlab_helpers.cli.pins import write_pins
+    from nnlab_helpers.cli.pinning import write_pins
 
     try:
         for path in write_pins(find_root()):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nnlab_helpers.cli.lessons import LessonError, find_lessons, find_root
-from nnlab_helpers.cli.pins import named_requirements, read_pins, version_of
+from nnlab_helpers.cli.pinning import named_requirements, read_pins, version_of
 
 _SETUP = "make run, or: pip install -c constraints.txt -e ."
 
