@@ -202,8 +202,8 @@ class Erase(Transform):
         share = self.area[0] + (self.area[1] - self.area[0]) * draws[0]
         low, high = math.log(self.aspect[0]), math.log(self.aspect[1])
         aspect = torch.exp(low + (high - low) * draws[1])
-        tall = (share * height * width * aspect).sqrt().round()  # [B, tries]
-        wide = (share * height * width / aspect).sqrt().round()
+        tall = (share * height * width * aspect).sqrt().round().clamp(min=1)  # [B, tries]
+        wide = (share * height * width / aspect).sqrt().round().clamp(min=1)
         fits = (tall <= height) & (wide <= width)
         first = fits.to(torch.uint8).argmax(dim=1, keepdim=True)  # the first that fits
         tall, wide = tall.gather(1, first), wide.gather(1, first)  # [B, 1]
