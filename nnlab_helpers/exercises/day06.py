@@ -246,7 +246,7 @@ def repaired_loop(answer: Callable[..., Any], t: Trial) -> None:
         start.weight.copy_(t.randn(3, 3))
         start.bias.zero_()
     for settings in (
-        {"epochs": 1, "batch_size": 10, "learning_rate": 0.1},
+        {"epochs": 3, "batch_size": 10, "learning_rate": 0.5},
         {"epochs": 3, "batch_size": 4, "learning_rate": 0.5},
     ):
         epochs, batch, rate = settings["epochs"], settings["batch_size"], settings["learning_rate"]
@@ -257,7 +257,7 @@ def repaired_loop(answer: Callable[..., Any], t: Trial) -> None:
         expected_model, model = copy.deepcopy(start), copy.deepcopy(start)
         want = _train(expected_model, x, y, rate, epochs=int(epochs), batch=int(batch))
         got = t.call(answer, model, x, y, **settings)
-        given = f"10 samples, {epochs} epochs, batches of {batch}" if epochs > 1 else "10 samples in a single batch"
+        given = f"10 samples in batches of {batch}, {epochs} epochs"
         t.expect(
             got,
             want,
@@ -306,8 +306,8 @@ def decayed_rate(answer: Callable[..., Any], t: Trial) -> None:
                     "That falls a little in every epoch; it should fall only once every `every` epochs.": initial
                     * factor ** (epoch / every),
                     "That drops an epoch too early: epochs count from 0.": initial * factor ** ((epoch + 1) // every),
-                    "That drops an epoch too late.": initial * factor ** (max(epoch - 1, 0) // every),
                     "The factor was applied once; after two drops it applies twice.": initial * factor ** min(drops, 1),
+                    "That drops an epoch too late.": initial * factor ** (max(epoch - 1, 0) // every),
                     "The factor is multiplied by the number of drops; each drop multiplies again.": initial
                     * factor
                     * drops,

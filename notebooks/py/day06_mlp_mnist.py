@@ -81,12 +81,12 @@ val_loader = TensorLoader(digits, splits.val, batch_size=1_000, normalize=normal
 images, labels = next(iter(val_loader))
 print("one batch:", list(images.shape), list(labels.shape))  # [1000, 1, 28, 28] and [1000]
 
+
 # %% [markdown]
 # ## The network
 #
 # 784 brightnesses go in, ten scores come out, one per digit. The scores are called **logits**: any real number, higher
 # means "rather this one". Between them lie two hidden layers of 256 units, each with the bend of day 3.
-
 
 # %%
 def make_mlp(hidden=256):
@@ -149,6 +149,7 @@ print(f"mean surprise before training: {loss.item():.2f}   log(10) = {math.log(1
 assert torch.allclose(loss, F.cross_entropy(logits, labels), atol=1e-6), "PyTorch disagrees with us"
 assert abs(loss.item() - math.log(10)) < 0.2, "an untrained network should guess evenly"
 
+
 # %% [markdown]
 # **What happened.** Ten even guesses give $\log 10$, and the network starts next to it. That is worth a look whenever you
 # start a training run: a first loss far above $\log C$ for $C$ classes means that the network is sure of something before
@@ -160,7 +161,6 @@ assert abs(loss.item() - math.log(10)) < 0.2, "an untrained network should guess
 # `cross_entropy(logits, labels)` gets logits `[B, C]` and true classes `[B]` (whole numbers) and returns the mean surprise
 # as a tensor with a single number. For logits `[[0., 0.]]` and label `[1]` that is $\log 2 \approx 0.69$. Do not use
 # `F.cross_entropy` or `F.nll_loss`. Make it survive logits as large as 1,000.
-
 
 # %%
 def cross_entropy(logits, labels):
@@ -201,6 +201,7 @@ step = 0.01 * m_hat / (v_hat.sqrt() + 1e-8)
 print("first steps:", [round(s, 4) for s in step.tolist()])
 assert torch.allclose(step, torch.full((2,), 0.01), rtol=1e-3)
 
+
 # %% [markdown]
 # **What happened.** Both move by the learning rate, although one gradient is a hundred thousand times the other. In the
 # first step Adam follows only the gradient's *sign*. Later on the averages tell weights whose gradients agree from step to
@@ -212,7 +213,6 @@ assert torch.allclose(step, torch.full((2,), 0.01), rtol=1e-3)
 # of one shape, the step number `t` (1 for the first) and the rate. Return the new `(w, m, v)` as new tensors, with the usual
 # betas and epsilon. With `w = 1`, `g = 100`, `m = v = 0`, `t = 1` and a rate of 0.01, the new `w` is 0.99.
 
-
 # %%
 def adam_step(w, g, m, v, t, learning_rate):
     """One step of Adam: the new (w, m, v), each of the shape of `w`."""
@@ -221,13 +221,13 @@ def adam_step(w, g, m, v, t, learning_rate):
 
 check("day06.adam_step", adam_step)
 
+
 # %% [markdown]
 # ## The loop
 #
 # Six lines carry almost everything that follows in this course. For each batch: forget the last gradients, predict,
 # measure, go backward, step. The two sums beside them are for us to watch. They weigh each batch by its size, because the
 # last batch is smaller than the others.
-
 
 # %%
 def train_one_epoch(model, loader, optimizer):
@@ -248,7 +248,6 @@ def train_one_epoch(model, loader, optimizer):
 
 # %% [markdown]
 # Validation is the same without the learning: evaluation mode, no graph, no step.
-
 
 # %%
 @torch.no_grad()
@@ -313,6 +312,7 @@ gap = abs(twin_history["train_loss"][0] - history[0]["train_loss"])
 print("the same loss as our own loop:", gap < 1e-3)
 assert gap < 1e-3
 
+
 # %% [markdown]
 # ### Exercise: accuracy, batch by batch ★★☆
 #
@@ -320,7 +320,6 @@ assert gap < 1e-3
 # `(x, y)`, which need not be of equal size. It returns the share of right predictions over all *samples*, as a float from 0
 # to 1. It leaves the model in the mode in which it found it (`model.training` tells), and builds no graph. Three right of 4
 # in one batch and none of 1 in the next make 0.6.
-
 
 # %%
 def validation_accuracy(model, batches):
@@ -330,13 +329,13 @@ def validation_accuracy(model, batches):
 
 check("day06.validation_accuracy", validation_accuracy)
 
+
 # %% [markdown]
 # ### Exercise: find the bugs in this loop ★★☆
 #
 # A colleague's network learns slowly and then not at all. The loop below has **two** bugs. Repair it. Then take out the
 # line with the `...`, which tells the check that you are done. `x` is `[N, D]`, `y` is `[N]`, and the function returns the
 # model's mean loss over each epoch, weighted by samples.
-
 
 # %%
 def repaired_loop(model, x, y, epochs=3, batch_size=4, learning_rate=0.1):
@@ -372,13 +371,13 @@ error = math.sqrt(test_accuracy * (1 - test_accuracy) / len(test_digits))
 print(f"test accuracy {test_accuracy:.1%}, give or take {2 * error:.1%} (two standard errors)")
 assert test_accuracy > 0.965
 
+
 # %% [markdown]
 # Remember the second number whenever someone's model is "0.1 points better" on these digits.
 #
 # ### Which digits does it mix up?
 #
 # Rows are the truth, columns what the network said. The diagonal is left pale, so that the mistakes show.
-
 
 # %%
 @torch.no_grad()
@@ -461,10 +460,10 @@ with tempfile.TemporaryDirectory() as folder:
 assert torch.equal(predict(restored, x), predict(model, x))
 print("restored, bit for bit:", list(model.state_dict())[:2], "...")
 
+
 # %% [markdown]
 # Why `weights_only=True`? Python's pickle, which lies under `torch.save`, can hold an instruction to *run something* when it
 # is opened. Here is a file that pretends to be a network. Ours only prints; a stranger's may not.
-
 
 # %%
 class Trojan:
@@ -509,6 +508,7 @@ print(f"mean loss on the way: {hasty_loss:.1f} (guessing evenly would be {math.l
 assert first_weights.abs().max() > 10 * before
 assert hasty_loss > math.log(10)
 
+
 # %% [markdown]
 # **What happened.** Each step was longer than the weights themselves. What the network knew at the start was overwritten by
 # the first few batches, and its loss went above that of a network which guesses. When a first epoch ends above $\log C$,
@@ -520,7 +520,6 @@ assert hasty_loss > math.log(10)
 # `decayed_rate(epoch, initial, factor, every)`, the rate to use in epoch number `epoch`, counted from **0**. With
 # `initial = 0.1`, `factor = 0.5`, `every = 3` the epochs 0 to 6 use 0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.025.
 
-
 # %%
 def decayed_rate(epoch, initial, factor, every):
     """The learning rate in epoch `epoch` (from 0): `initial`, times `factor` after every `every` epochs."""
@@ -529,6 +528,7 @@ def decayed_rate(epoch, initial, factor, every):
 
 check("day06.decayed_rate", decayed_rate)
 
+
 # %% [markdown]
 # ## Overfitting, seen
 #
@@ -536,7 +536,6 @@ check("day06.decayed_rate", decayed_rate)
 #
 # > **Predict.** Sketch four curves over 40 epochs: loss and accuracy, on the 1,000 and on the 5,000 it never sees. Do loss and
 # > accuracy on new digits turn at the same epoch?
-
 
 # %%
 def train_on_few(seed, epochs=40, count=1_000):
@@ -613,6 +612,7 @@ assert ran < 40
 assert abs(final_loss - best_loss) < 1e-6, "the weights we kept are not those of the best epoch"
 assert final_loss < last[0]
 
+
 # %% [markdown]
 # **What happened.** It stopped long before epoch 40, and the weights we kept are those of the best epoch and not of the
 # last. Two things go wrong here most often: keeping `state_dict()` without a copy (it points at the live weights, which
@@ -624,7 +624,6 @@ assert final_loss < last[0]
 # `(best, stopped)`: the epoch whose weights are kept, and the epoch after which training ends because `patience` epochs in a
 # row have brought nothing *lower than the best so far*. If that never happens, `stopped` is the last epoch. With losses
 # `[3, 2, 2.5, 2.4, 1]` and patience 2 the answer is `(1, 3)`: the lower loss at epoch 4 is never seen.
-
 
 # %%
 def early_stop(losses, patience):

@@ -22,11 +22,11 @@ from nnlab_helpers.exercises import check, keep_record
 
 keep_record(False)  # running this notebook does not mark your own exercises as solved
 
+
 # %% [markdown]
 # ## Cross-entropy from logits ★★☆
 #
 # *The mean surprise of a batch, from logits `[B, C]` and classes `[B]`, that survives logits of 1,000.*
-
 
 # %%
 def cross_entropy(logits, labels):
@@ -37,6 +37,7 @@ def cross_entropy(logits, labels):
 
 check("day06.cross_entropy", cross_entropy)
 
+
 # %% [markdown]
 # `gather` picks one entry from each row. `logsumexp` subtracts the largest logit before it exponentiates and adds it again
 # afterwards; writing `logits.exp().sum(1).log()` is the same on paper and infinite at 1,000. The mean, not the sum: a batch
@@ -46,7 +47,6 @@ check("day06.cross_entropy", cross_entropy)
 # ## One step of Adam ★★★
 #
 # *The new weight and averages, from the equations.*
-
 
 # %%
 def adam_step(w, g, m, v, t, learning_rate):
@@ -60,6 +60,7 @@ def adam_step(w, g, m, v, t, learning_rate):
 
 check("day06.adam_step", adam_step)
 
+
 # %% [markdown]
 # `m = ...` binds a new tensor and leaves the caller's alone; `m *= 0.9` would have changed it. The averages that are returned
 # are the uncorrected ones: the correction belongs to this step only, and applying it again in the next would enlarge them
@@ -70,7 +71,6 @@ check("day06.adam_step", adam_step)
 # ## Accuracy, batch by batch ★★☆
 #
 # *The share of right predictions over all samples, with the model left as it was found.*
-
 
 # %%
 def validation_accuracy(model, batches):
@@ -88,6 +88,7 @@ def validation_accuracy(model, batches):
 
 check("day06.validation_accuracy", validation_accuracy)
 
+
 # %% [markdown]
 # Counting and dividing once at the end gives every sample the same weight. A mean of batch accuracies gives the samples of a
 # small last batch more. `model.train(was_training)` puts back whichever mode it was; a plain `model.train()` would switch
@@ -97,7 +98,6 @@ check("day06.validation_accuracy", validation_accuracy)
 # ## Find the bugs in this loop ★★☆
 #
 # *Two bugs made a network learn slowly and then not at all.*
-
 
 # %%
 def repaired_loop(model, x, y, epochs=3, batch_size=4, learning_rate=0.1):
@@ -120,6 +120,7 @@ def repaired_loop(model, x, y, epochs=3, batch_size=4, learning_rate=0.1):
 
 check("day06.repaired_loop", repaired_loop)
 
+
 # %% [markdown]
 # `F.cross_entropy` takes logits and applies softmax itself. Given probabilities it applies softmax to them a second time: they
 # lie between 0 and 1, so even perfect certainty comes out as soft, and the gradient is a shadow of itself. That was the slow
@@ -130,7 +131,6 @@ check("day06.repaired_loop", repaired_loop)
 #
 # *The rate in epoch `epoch`, multiplied by `factor` after every `every` epochs.*
 
-
 # %%
 def decayed_rate(epoch, initial, factor, every):
     """The learning rate in epoch `epoch` (from 0): `initial`, times `factor` after every `every` epochs."""
@@ -138,6 +138,7 @@ def decayed_rate(epoch, initial, factor, every):
 
 
 check("day06.decayed_rate", decayed_rate)
+
 
 # %% [markdown]
 # Whole-number division counts how many times the rate has dropped. With `/` in place of `//` it would fall a little in every
@@ -147,7 +148,6 @@ check("day06.decayed_rate", decayed_rate)
 # ## When to stop ★★☆
 #
 # *The best epoch seen, and the one after which training ends.*
-
 
 # %%
 def early_stop(losses, patience):
