@@ -20,7 +20,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import unified_diff
 from itertools import pairwise
 from math import isclose
@@ -42,8 +42,8 @@ SHOWN = 5  # differing numbers named in a failure
 class Tolerance:
     """How far a decimal may move: |a - b| <= max(rtol * max(|a|, |b|), atol).
 
-    Without an `atol` of its own it is `ATOL`, or one unit in the last printed place where that is more and the number
-    has two significant digits: 0.12 may become 0.13, but 0.1 not 0.2.
+    Without an `atol` of its own it is `ATOL`, or one unit in the last printed place where that is more and the number,
+    or another in the same array, has two significant digits: 0.12 may become 0.13, but 0.1 not 0.2.
     """
 
     rtol: float = RTOL
@@ -66,7 +66,7 @@ class Tolerance:
             return 0.0
         atol = self.atol
         if atol is None:
-            places = max(a.unit, b.unit) if max(a.digits, b.digits) >= 2 else 0.0
+            places = min(a.unit, b.unit) if max(a.digits, b.digits) >= 2 else 0.0
             atol = max(ATOL, places * 1.000001)
         return max(self.rtol * max(abs(a.value), abs(b.value)), atol)
 
@@ -78,6 +78,7 @@ class Number:
     text: str
     start: int
     end: int
+    digits: int = 0  # significant ones, of this number or of the most precise one in its array
 
     @property
     def plain(self) -> str:
@@ -96,13 +97,10 @@ class Number:
         return not self.named and not re.search(r"[.e]", self.plain)
 
     @property
-    def digits(self) -> int:
-        """Significant digits."""
-        return len(re.sub(r"e.*|\D", "", self.plain).lstrip("0"))
-
-    @property
     def unit(self) -> float:
         """One in the last printed place: 0.01 for 3.14."""
+        if self.named:
+            return 0.0
         mantissa, _, exponent = self.plain.partition("e")
         return 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
 
@@ -128,11 +126,24 @@ NUMBER = re.compile(
     """,
     re.VERBOSE,
 )
+NOTHING = re.compile(r"(?:[\s,\[\]()]|<[^<>]*>)*")  # stands between the entries of an array or the cells of a table
 
 
 def numbers_in(text: str) -> list[Number]:
     """The numbers printed in `text`, in order."""
-    return [Number(match[0], match.start(), match.end()) for match in NUMBER.finditer(text)]
+    found = [Number(match[0], match.start(), match.end()) for match in NUMBER.finditer(text)]
+    arrays: list[list[Number]] = []
+    for number in found:
+        last = arrays[-1][-1] if arrays else None
+        if last and last.unit == number.unit and NOTHING.fullmatch(text, last.end, number.start):
+            arrays[-1].append(number)
+        else:
+            arrays.append([number])
+    return [
+        replace(number, digits=max(len(re.sub(r"e.*|\D", "", n.plain).lstrip("0")) for n in array))
+        for array in arrays
+        for number in array
+    ]
 
 
 def compare(stored: str, fresh: str, tolerance: Tolerance = Tolerance()) -> str | None:
@@ -221,10 +232,11 @@ class TolerantCell(IPyNbCell):
         if self.options["skip"] or not self.options["check"]:
             what = "skipped" if self.options["skip"] else "not compared"
             self.user_properties.append(("nbval_uncompared", f"{self.nodeid} ({what}): {why or 'no reason given'}"))
-        if self.options["skip"] and not problems:
+        if not self.options["skip"]:
+            super().runtest()
+            problems += self.fresh_problems()
+        elif not problems:
             pytest.skip(why)
-        super().runtest()
-        problems += self.fresh_problems()
         if problems:
             self.raise_cell_error("; ".join(problems[:1]), "\n".join(problems))
 
