@@ -1,0 +1,164 @@
+"""What `fit` does when something is wrong: losses that blow up, a hand on the stop button, mistaken arguments."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from training import X, Y, batches_of, make_model, sgd, weights
+
+from nnlab_helpers.train import EarlyStopping, fit
+
+
+class TestNotFinite:
+    @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+    def test_says_where_and_what_to_try(self, bad):
+        loader = batches_of(X, Y, 10)
+        loader[3] = (torch.full_like(X[:10], bad), Y[:10])
+        model = make_model()
+        with pytest.raises(FloatingPointError, match=r"epoch 1, batch 4\. .*smaller learning rate") as error:
+            fit(model, loader, epochs=3, optimizer=sgd(model))
+        assert "the loss became" in str(error.value)
+
+    def test_is_noticed_long_before_the_end_of_a_long_epoch(self):
+        used = []
+
+        def loader():
+            for number in itertools.count(1):
+                used.append(number)
+                yield (X, Y) if number < 60 else (X * float("nan"), Y)
+
+        model = make_model()
+        with pytest.raises(FloatingPointError, match="epoch 1, batch 60"):
+            fit(model, loader(), epochs=1, optimizer=sgd(model))
+        assert len(used) <= 110
+
+    def test_a_rate_far_too_high(self):
+        torch.manual_seed(0)
+        model = nn.Linear(6, 1)
+        with pytest.raises(FloatingPointError, match="smaller learning rate"):
+            fit(model, [(X, X[:, :1])], epochs=100, optimizer=sgd(model, 1e4), loss=F.mse_loss)
+
+    def test_in_validation(self):
+        model = make_model()
+        with pytest.raises(FloatingPointError, match="validation after epoch 1, batch 2"):
+            fit(model, [(X, Y)], [(X, Y), (X * float("nan"), Y)], epochs=1, optimizer=sgd(model))
+
+
+class TestInterrupt:
+    @pytest.mark.parametrize("where", ["training", "validation", "hook"])
+    def test_returns_the_epochs_so_far(self, where):
+        model, calls = make_model(), itertools.count(1)
+
+        def interrupt_at(third, batch):
+            if next(calls) == third:
+                raise KeyboardInterrupt
+            yield batch
+
+        class Loader:
+            def __iter__(self):
+                return interrupt_at(3, (X, Y))
+
+        loaders = {"training": (Loader(), [(X, Y)]), "validation": ([(X, Y)], Loader()), "hook": ([(X, Y)], None)}
+        hooks = [lambda event: list(interrupt_at(2, 0))] if where == "hook" else []
+        history = fit(model, *loaders[where], epochs=10, optimizer=sgd(model), hooks=hooks)
+        assert len(history) == 2
+        assert history.ended == "interrupted"
+        assert "interrupted" in repr(history)
+
+    def test_brings_back_the_best_weights_if_asked(self):
+        model, seen = make_model(), []
+
+        def hook(event):
+            seen.append(copy.deepcopy(event.model.state_dict()))
+            if event.epoch == 4:
+                raise KeyboardInterrupt
+
+        history = fit(
+            model, [(X, Y)], epochs=10, optimizer=torch.optim.SGD(model.parameters(), lr=0.1, maximize=True),
+            early_stopping=EarlyStopping("train_loss", patience=9), hooks=[hook],
+        )  # fmt: skip
+        assert history.best_epoch == 1
+        assert all(torch.equal(value, seen[0][name]) for name, value in model.state_dict().items())
+
+
+class TestMistakes:
+    """Each speaks up before anything is trained."""
+
+    @pytest.mark.parametrize(
+        ("change", "error", "says"),
+        [
+            ({"epochs": 0}, ValueError, "epochs must be at least 1"),
+            ({"accumulate": 0}, ValueError, "accumulate"),
+            ({"clip_norm": 0.0}, ValueError, "clip_norm"),
+            ({"resume": True}, ValueError, "resume=True needs checkpoint="),
+            ({"scheduler_per": "batch"}, ValueError, '"epoch" or "step"'),
+            ({"early_stopping": EarlyStopping()}, ValueError, "there is no val_loader.*train_loss"),
+            (
+                {"early_stopping": EarlyStopping("train_f1")},
+                ValueError,
+                "'train_f1', which no epoch reports",
+            ),
+            ({"step": lambda m, b: m(b[0]).mean(), "loss": F.mse_loss}, ValueError, "step or loss, not both"),
+            ({"step": lambda m, b: m(b[0]).mean().item()}, TypeError, "must return the loss"),
+            ({"step": lambda m, b: {"loss": m(b[0]).mean().item()}}, TypeError, r"leave out .item\(\)"),
+            ({"step": lambda m, b: {"accuracy": m(b[0]).mean()}}, TypeError, '"loss" in it'),
+            ({"step": lambda m, b: m(b[0]).mean(dim=1)}, ValueError, r"shape \[50\]: return its mean"),
+            ({"step": lambda m, b: m(b[0]).mean().detach()}, ValueError, "does not depend on any trainable"),
+            ({"hooks": ["print"]}, TypeError, "is no hook"),
+            ({"train_loader": []}, ValueError, "train_loader gave no batches"),
+            ({"val_loader": []}, ValueError, "val_loader gave no batches"),
+            ({"train_loader": [X]}, ValueError, r"batches \(x, y\), got a tensor \[50, 6\]"),
+            ({"train_loader": ["a"]}, TypeError, "how many samples"),
+        ],
+    )
+    def test_arguments(self, change, error, says):
+        model = make_model()
+        before = weights(model)
+        arguments = {"train_loader": [(X, Y)], "epochs": 1, "optimizer": sgd(model)} | change
+        with pytest.raises(error, match=says):
+            fit(model, **arguments)
+        if "early_stopping" not in change and "val_loader" not in change:
+            assert torch.equal(weights(model), before)
+
+    def test_an_iterator_is_used_up(self):
+        model = make_model()
+        with pytest.raises(ValueError, match="in epoch 2: an iterator can be used only once"):
+            fit(model, iter([(X, Y)]), epochs=2, optimizer=sgd(model))
+
+    def test_a_frozen_model(self):
+        model = make_model()
+        optimizer = sgd(model)
+        with pytest.raises(ValueError, match="nothing to train"):
+            fit(model.requires_grad_(False), [(X, Y)], epochs=1, optimizer=optimizer)
+
+    def test_an_optimizer_of_another_model(self):
+        with pytest.raises(ValueError, match="holds none of this model's"):
+            fit(make_model(), [(X, Y)], epochs=1, optimizer=sgd(make_model()))
+
+    def test_a_layer_replaced_after_the_optimizer_was_made(self):
+        model = make_model()
+        optimizer = sgd(model)
+        model.layers[3] = nn.Linear(8, 3)
+        with pytest.raises(ValueError, match=r"lacks layers\.3\.weight.*replaced"):
+            fit(model, [(X, Y)], epochs=1, optimizer=optimizer)
+
+    def test_a_head_alone_may_learn(self):
+        model = make_model()
+        body = model.layers[1].weight.clone()
+        fit(model, [(X, Y)], epochs=1, optimizer=sgd(model.layers[3]))
+        assert torch.equal(model.layers[1].weight, body)
+
+    def test_schedulers(self):
+        model = make_model()
+        optimizer = sgd(model)
+        foreign = torch.optim.lr_scheduler.ExponentialLR(sgd(make_model()), 0.5)
+        with pytest.raises(ValueError, match="another optimizer"):
+            fit(model, [(X, Y)], epochs=1, optimizer=optimizer, scheduler=foreign)
+        plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)
+        with pytest.raises(ValueError, match='scheduler_per="epoch"'):
+            fit(model, [(X, Y)], epochs=1, optimizer=optimizer, scheduler=plateau, scheduler_per="step")
