@@ -206,6 +206,7 @@ broadcast_shapes = ...  # your four answers, for instance [(2, 3), "error", (7,)
 
 check("day01.broadcast_shapes", broadcast_shapes)
 
+
 # %% [markdown]
 # ## How wrong is a line?
 #
@@ -305,6 +306,7 @@ by_formula = 2 * (mistake * x).mean(), 2 * mistake.mean()
 print(f"by formula: {by_formula[0].item():.2f} and {by_formula[1].item():.2f}")
 assert torch.allclose(torch.stack(by_formula), torch.stack([weight.grad, bias.grad]))
 
+
 # %% [markdown]
 # But PyTorch knew nothing of lines and crickets. It only saw us multiply, add, subtract, square and average. How did it
 # get from there to the slopes?
@@ -337,6 +339,7 @@ print("weight:", weight.is_leaf, weight.grad_fn)
 print("total: ", total.is_leaf, total.grad_fn.name())
 letterbox = total.grad_fn.next_functions[0][0]
 assert letterbox.variable is weight
+
 
 # %% [markdown]
 # So there is a record of the calculation: the **graph**. What is still missing is how slopes travel along it. The best
@@ -388,6 +391,7 @@ product = a * b
 for source, slope in product.inputs:
     print(f"made from {source.data}, local slope {slope}")
 
+
 # %% [markdown]
 # Now the way back. The result's own slope is 1 (it moves one for one with itself). From there each number tells its
 # inputs: *my slope times your local slope*. What if a number was used twice? Then it has two ways to influence the
@@ -409,6 +413,7 @@ a, b = Value(5), Value(3)
 print("messages:", backward_hasty(a * b + a))
 print(f"slopes of a * b + a:  a {a.grad},  b {b.grad}")
 
+
 # %% [markdown]
 # Right: one more `a` gives 3 more from the product and 1 more from the sum. So are we done? Let us double a number,
 # double the result, and so on, 16 times over.
@@ -428,6 +433,7 @@ leaf, result = doubled(16)
 sent = backward_hasty(result)
 print(f"slope {leaf.grad:.0f}, messages {sent:,}")
 assert leaf.grad == 2**16
+
 
 # %% [markdown]
 # **What happened.** The slope is right, and the number of messages is a catastrophe. The first pair of messages triggers
@@ -489,6 +495,7 @@ print("messages:", backward(squared))
 for name, value in names.items():
     print(f"{name:>2}  value {value.data:5.2f}  slope {value.grad:6.3f}")
 
+
 # %% [markdown]
 # And now as a picture. The next cell only draws; there is nothing to learn from how. Each box shows what the number is
 # and, below, how much the loss would move with it.
@@ -544,7 +551,7 @@ tw, tx, tb, tt = leaves
 (((tw * tx + tb).tanh() + tt) ** 2).backward()
 
 worst = max(abs(leaf.grad.item() - value.grad)
-            for leaf, value in zip(leaves, names.values(), strict=True))
+            for leaf, value in zip(leaves, names.values()))
 print(f"largest difference below 1e-12: {worst < 1e-12}")
 assert worst < 1e-12
 
@@ -554,7 +561,7 @@ assert worst < 1e-12
 # %%
 line_weight, line_bias = Value(-4), Value(22)
 total = Value(0)
-for chirp, temperature in zip(x.tolist(), y.tolist(), strict=True):
+for chirp, temperature in zip(x.tolist(), y.tolist()):
     mistake = line_weight * Value(chirp) + line_bias + Value(-temperature)
     total = total + mistake * mistake
 backward(total * Value(1 / 15))
@@ -563,6 +570,7 @@ print(f"engine: {line_weight.grad:.2f} and {line_bias.grad:.2f}")
 print(f"torch:  {weight.grad.item():.2f} and {bias.grad.item():.2f}")
 assert abs(line_weight.grad - weight.grad.item()) < 1e-3
 assert abs(line_bias.grad - bias.grad.item()) < 1e-3
+
 
 # %% [markdown]
 # Thirty lines, and they agree with a library of millions. The library's `grad_fn` is our `inputs`, its `AccumulateGrad`
@@ -600,6 +608,7 @@ for walk_number in (1, 2):
     loss_at(weight, bias).backward()
     print(f"after walk {walk_number}: bias.grad = {bias.grad.item():.2f}")
 
+
 # %% [markdown]
 # **What happened.** Twice the gradient. The second walk *added* its message to the first. So before each new gradient
 # somebody has to empty the letterbox: `bias.grad = None` does, and so does `bias.grad.zero_()`. Optimisers, from day 4
@@ -620,7 +629,7 @@ batch_loss(line, x, y).backward()
 whole = line.grad.tolist()
 
 line.grad = None
-for x_batch, y_batch in zip(x.split(5), y.split(5), strict=True):         # [5], [5]
+for x_batch, y_batch in zip(x.split(5), y.split(5)):         # [5], [5]
     batch_loss(line, x_batch, y_batch).backward()
 print(f"fifteen at once: {whole[0]:8.2f} {whole[1]:8.2f}")
 print(f"three times five:{line.grad[0].item():8.2f} {line.grad[1].item():8.2f}")
@@ -631,10 +640,11 @@ print(f"three times five:{line.grad[0].item():8.2f} {line.grad[1].item():8.2f}")
 
 # %%
 line.grad = None
-for x_batch, y_batch in zip(x.split(5), y.split(5), strict=True):
+for x_batch, y_batch in zip(x.split(5), y.split(5)):
     (batch_loss(line, x_batch, y_batch) / 3).backward()
 print(f"mended:          {line.grad[0].item():8.2f} {line.grad[1].item():8.2f}")
 assert torch.allclose(line.grad.cpu(), torch.tensor(whole), rtol=1e-4)
+
 
 # %% [markdown]
 # This is **gradient accumulation**, and it is how people train on a small graphics card with the batch size of a large
@@ -663,6 +673,7 @@ def accumulate(batch_loss, line, x, y, batch_size):
 
 
 check("day01.accumulate", accumulate)
+
 
 # %% [markdown]
 # ## The trail is wiped behind you
@@ -696,6 +707,7 @@ once = bias.grad.item()
 loss.backward()
 print(f"first walk {once:.2f}, after the second {bias.grad.item():.2f}")
 assert math.isclose(bias.grad.item(), 2 * once, rel_tol=1e-5)
+
 
 # %% [markdown]
 # When does one want that? When two results share the first part of a calculation and you need both gradients. A common
@@ -760,6 +772,7 @@ print(f"loss before {before.item():.1f}, after {after.item():.1f}")
 print("is it on the trail? before:", before.requires_grad, " after:", after.requires_grad)
 assert after < before and weight.is_leaf and not after.requires_grad
 
+
 # %% [markdown]
 # One step, and the loss has dropped. Under `no_grad` nothing is written down, which also saves memory and time. Use it
 # for updates, and whenever you only want an answer from a network and not its slopes. (A single tensor leaves the trail
@@ -801,6 +814,7 @@ for step in range(101):
         bias -= learning_rate * bias.grad
     weight.grad, bias.grad = None, None              # empty the letterboxes
 
+
 # %% [markdown]
 # For the pictures and the experiments that follow, the same loop once more as a function that takes down its path.
 # Mind the last line: it empties the letterboxes by multiplying them with 0. We will abuse that in a minute.
@@ -824,6 +838,7 @@ def descend(rate, steps=100, keep=0.0):
 path, losses = descend(0.05)
 assert math.isclose(path[-1, 0].item(), weight.item(), rel_tol=1e-2)
 
+
 # %%
 def draw_valley(ax):
     """Lines of equal loss over weight and bias, every line computed by broadcasting."""
@@ -845,7 +860,7 @@ right.plot(*path.T, ".-", color=PALETTE[1], linewidth=1)
 right.plot(*path[0], "o", color="black")
 right.set(title="... because we walk downhill")
 plt.show()
-assert all(later <= earlier + 1e-4 for earlier, later in zip(losses, losses[1:]))
+assert all(losses[i + 1] <= losses[i] + 1e-4 for i in range(100))
 
 # %% [markdown]
 # On the right is the hillside of this lesson, seen from above, as on a hiking map: every grey line joins places of
@@ -891,6 +906,7 @@ ax.set(yscale="log", xlabel="step", ylabel="loss above the lowest (°C²)",
        title="Faster and faster, until it climbs instead")
 label_lines(ax)
 plt.show()
+
 
 # %%
 def height_after(rate, steps=40):
@@ -958,6 +974,7 @@ right.plot(*wild_path[0], "o", color="black")
 right.set(title="... but swings on and on")
 plt.show()
 assert max(wild[-30:]) > 0.5 * wild[0] and clean[-1] < low + 0.1
+
 
 # %% [markdown]
 # **What happened.** Neither. It swings through the valley and up the other side, nearly as high as it began, and
