@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from difflib import unified_diff
@@ -101,7 +102,7 @@ def _kind(cell: NotebookNode) -> str:
 
 
 def _source(cell: NotebookNode) -> str:
-    return str(cell.source)
+    return str(cell.source.rstrip("\n"))
 
 
 def _metadata(cell: NotebookNode) -> dict[str, object]:
@@ -121,6 +122,8 @@ def parse(text: str, script: Path) -> NotebookNode:
     notebook = jupytext.reads(text, fmt="py:percent", config=load_jupytext_config(str(script)))
     for number, cell in enumerate(notebook.cells):
         cell.metadata.pop("lines_to_next_cell", None)  # blank lines between cells are not the author's to keep
+        cell.source = cell.source.rstrip("\n")
+        cell.metadata = nbformat.from_dict(json.loads(json.dumps(cell.metadata, sort_keys=True)))  # as stored
         if unknown := set(cell.metadata) - set(CELL_METADATA):
             raise ValueError(
                 f"{script.name}, cell {number}: nothing reads the metadata {', '.join(sorted(unknown))}; "

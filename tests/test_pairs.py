@@ -1,0 +1,222 @@
+"""Lessons and their pairs: in step, rebuilt without churn, and never at the cost of someone's edit."""
+
+import json
+import shutil
+
+import nbformat
+import pytest
+
+from nnlab_helpers import pairs
+
+FOLDER = pairs.lessons_folder()
+NOTEBOOKS = sorted([*FOLDER.glob("*.ipynb"), *FOLDER.glob("solutions/*.ipynb")])
+HEADER = """\
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py//py:percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+"""
+BODY = """\
+# %% [markdown]
+# # Day 99: does it build?
+
+# %%
+import os
+
+print(os.environ["TQDM_DISABLE"], "MPLBACKEND" in os.environ and os.environ["MPLBACKEND"][:9])
+
+
+# %% tolerance={"rtol": 0.2} why="it is a test"
+def half(x):
+    return x / 2
+
+
+half(1)
+
+# %%
+half(1)
+
+# %%
+half(1)
+"""
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: str(path.relative_to(FOLDER)))
+def test_a_lesson_is_in_step_with_its_script(notebook):
+    assert pairs.differences(notebook) == []
+
+
+def test_every_script_has_its_notebook_and_the_other_way_round():
+    assert {pairs.notebook_of(script) for script in pairs.scripts()} == set(NOTEBOOKS)
+
+
+@pytest.fixture
+def script(tmp_path):
+    """A script in a folder of its own, with the project's settings."""
+    (tmp_path / "py").mkdir()
+    shutil.copy(FOLDER / "jupytext.toml", tmp_path)
+    path = tmp_path / "py" / "day99_test.py"
+    path.write_text(HEADER + BODY)
+    return path
+
+
+def ids(notebook):
+    return [cell.id for cell in nbformat.read(notebook, 4).cells]
+
+
+def test_a_build_executes_stores_and_repeats_itself(script):
+    notebook = pairs.build(script)
+    built = nbformat.read(notebook, 4)
+    nbformat.validate(built)
+    code = [cell for cell in built.cells if cell.cell_type == "code"]
+    assert code[0].outputs[0].text == "1 module://\n", "no progress bars, and figures into the notebook"
+    assert [cell.execution_count for cell in code] == [1, 2, 3, 4]
+    assert code[1].metadata == {"tolerance": {"rtol": 0.2}, "why": "it is a test"}
+    assert "version" not in built.metadata.language_info
+    assert len(set(ids(notebook))) == len(built.cells), "the same content twice, but not the same id"
+    assert pairs.in_step(notebook)
+    assert script.read_text() == HEADER + BODY == pairs.regenerate(notebook)
+
+    before = notebook.read_bytes()
+    assert pairs.build(script).read_bytes() == before
+    notebook.unlink()
+    assert pairs.build(script).read_bytes() == before
+
+    first = ids(notebook)
+    script.write_text(script.read_text().replace("half(1)\n", "half(2)\n", 1))
+    changed = [old != new for old, new in zip(first, ids(pairs.build(script)), strict=True)]
+    assert changed == [False, False, True, False, False]
+    assert sorted(path.name for path in script.parents[1].iterdir()) == ["day99_test.ipynb", "jupytext.toml", "py"]
+
+
+def test_a_script_is_put_into_the_form_of_a_save(script):
+    script.write_text(HEADER + '# %% why="x" tags=["a"]\n1\n\n\n\n# %%\n2\n')
+    notebook = pairs.build(script)
+    assert script.read_text() == HEADER + '# %% tags=["a"] why="x"\n1\n\n# %%\n2\n'
+    assert pairs.in_step(notebook)
+
+
+def test_a_failing_cell_is_reported_and_nothing_is_written(script):
+    before = pairs.build(script).read_bytes()
+    failing = script.read_text() + "\n# %%\nprint('so far')\nhalf('a')\n"
+    script.write_text(failing)
+    with pytest.raises(pairs.BuildError) as error:
+        pairs.build(script)
+    for told in ("day99_test, cell 5 failed", "half('a')", "TypeError: unsupported operand"):
+        assert told in str(error.value)
+    assert pairs.notebook_of(script).read_bytes() == before
+    assert script.read_text() == failing
+
+
+def test_an_edited_notebook_is_not_overwritten(script):
+    notebook = pairs.build(script)
+    edited = json.loads(notebook.read_text())
+    edited["cells"][-1]["source"] = ["half(1) + 5  # my own answer"]
+    notebook.write_text(json.dumps(edited))
+    with pytest.raises(pairs.BuildError, match="--take notebook") as error:
+        pairs.build(script)
+    assert "+half(1) + 5  # my own answer" in str(error.value)
+    assert "--take script" in str(error.value)
+    assert "my own answer" in notebook.read_text()
+
+    pairs.build(script, take="notebook")
+    assert "half(1) + 5  # my own answer" in script.read_text()
+    assert nbformat.read(notebook, 4).cells[-1].outputs[0].data["text/plain"] == "5.5"
+
+    script.write_text(script.read_text().replace("my own answer", "changed in the script, the notebook left alone"))
+    pairs.build(script)
+    assert pairs.in_step(notebook)
+
+    notebook.write_text(notebook.read_text().replace("left alone", "edited"))
+    pairs.build(script, take="script")
+    assert "left alone" in notebook.read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda nb: nb["cells"][-1].update(source=["half(3)"]), "+half(3)"),
+        (lambda nb: nb["cells"][-1]["metadata"].update(tags=["nbval-skip"]), '+# %% tags=["nbval-skip"]'),
+        (lambda nb: nb["cells"].pop(), "-half(1)"),
+        (lambda nb: nb["metadata"]["kernelspec"].update(name="other"), "+#     name: other"),
+    ],
+    ids=["source", "metadata", "cells", "kernel"],
+)
+def test_what_is_out_of_step_is_told(tmp_path, script, change, told):
+    notebook = json.loads(nbformat.writes(pairs.step.parse(script.read_text(), script)))
+    change(notebook)
+    path = pairs.notebook_of(script)
+    path.write_text(json.dumps(notebook))
+    assert told in pairs.differences(path)
+    script.unlink()
+    assert pairs.differences(path) == ["day99_test.py is missing"]
+
+
+def test_metadata_that_nothing_reads_is_refused(script):
+    script.write_text(HEADER + "# %% tolerence={'rtol': 0.2}\n1\n")
+    with pytest.raises(ValueError, match=r"day99_test.py, cell 0: nothing reads the metadata tolerence"):
+        pairs.build(script)
+
+
+def test_scripts_are_found_by_day_stem_and_path(tmp_path):
+    names = ["py/day01_a.py", "py/day11_b.py", "solutions/py/day01_a.py"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    a, b, solution = (tmp_path / name for name in names)
+    assert pairs.scripts((), tmp_path) == [a, b, solution]
+    for name in ("1", "day1", "day01", "day01_a"):
+        assert pairs.scripts([name], tmp_path) == [a, solution]
+    assert pairs.scripts([str(b), str(tmp_path / "solutions" / "day01_a.ipynb")], tmp_path) == [b, solution]
+    with pytest.raises(LookupError, match="no lesson called 'day07'; there are: day01_a, day11_b"):
+        pairs.scripts(["day07"], tmp_path)
+
+
+def test_the_command_reports_and_counts(script, capsys):
+    (script.parent / "day98_bad.py").write_text(HEADER + "# %%\n1 / 0\n")
+    folder = script.parents[1]
+    assert pairs.build_all(["98"], folder=folder) == 1
+    assert "day98_bad, cell 0 failed" in capsys.readouterr().out
+    assert pairs.build_all(["99"], folder=folder) == 0
+    assert "✓ day99_test" in capsys.readouterr().out
+    (folder / "day97_lonely.ipynb").write_bytes((folder / "day99_test.ipynb").read_bytes())
+    assert pairs.build_all(check=True, folder=folder) == 2
+    told = capsys.readouterr().out
+    assert "✗ day98_bad\n    day98_bad.ipynb is missing" in told
+    assert "✗ day97_lonely\n    day97_lonely.py is missing" in told
+
+
+@pytest.mark.parametrize("served", ["checkout", "notebooks"])
+@pytest.mark.parametrize("folder", ["", "solutions"])
+def test_a_save_in_jupyterlab_lands_in_the_script_and_changes_nothing_else(tmp_path, served, folder):
+    """JupyterLab saves through jupytext's contents manager: here it is, without the browser."""
+    from jupyter_server.services.contents.largefilemanager import LargeFileManager
+    from jupytext.sync_contentsmanager import build_sync_jupytext_contents_manager_class
+
+    lessons = tmp_path / "notebooks"
+    script = lessons / folder / "py" / "day99_test.py"
+    script.parent.mkdir(parents=True)
+    shutil.copy(FOLDER / "jupytext.toml", lessons)
+    script.write_text(HEADER + BODY)
+    notebook = pairs.notebook_of(script)
+    notebook.write_text(nbformat.writes(pairs.step.parse(script.read_text(), script)))
+
+    root = tmp_path if served == "checkout" else lessons
+    manager = build_sync_jupytext_contents_manager_class(LargeFileManager)(root_dir=str(root))
+    name = str(notebook.relative_to(root))
+    model = manager.get(name)
+    content = model["content"]
+    content["cells"][0]["source"] += "\n\nAn edit."
+    content["cells"][1]["metadata"] |= {"collapsed": True, "trusted": True}  # as JupyterLab adds
+    content["metadata"]["language_info"] |= {"version": "3.99", "codemirror_mode": {"name": "ipython", "version": 3}}
+    manager.save({"type": "notebook", "format": "json", "content": content}, name)
+
+    assert script.read_text() == (HEADER + BODY).replace("build?\n", "build?\n#\n# An edit.\n")
+    assert pairs.regenerate(notebook) == script.read_text()
+    assert pairs.in_step(notebook)
