@@ -62,12 +62,11 @@ def make_splits(
     total = len(values)
     sizes = {"val": _count("val", val, total), "test": _count("test", test, total)}
     rest = total - sizes["val"] - sizes["test"]
-    if train is None:
-        sizes["train"] = rest
+    fractions = [size for size in (train, val, test) if isinstance(size, float)]
+    if train is None or (len(fractions) == 3 and abs(sum(fractions) - 1) < 1e-9):
+        sizes["train"] = rest  # three rounded fractions of the whole could miss it by one
     else:
-        wanted = _count("train", train, total)
-        # Three rounded fractions that sum to 1 may miss the total by one.
-        sizes["train"] = min(wanted, rest) if isinstance(train, float) and wanted - rest <= 1 else wanted
+        sizes["train"] = _count("train", train, total)
     if sizes["train"] < 1 or sum(sizes.values()) > total:
         asked = ", ".join(f"{part}={sizes[part]:,}" for part in ("train", "val", "test"))
         raise ValueError(f"{total:,} images cannot be divided into {asked}: train must get at least one")
@@ -101,16 +100,13 @@ def _too_rare(label: int, part: str, sizes: dict[str, int], names: Sequence[str]
 def _draw(pool: np.ndarray, values: np.ndarray, size: int, seed: int, number: int) -> tuple[np.ndarray, np.ndarray]:
     """Take `size` indices out of `pool`, stratified; return them and those left."""
     random = np.random.RandomState(np.random.SeedSequence((seed, number)).generate_state(4))
-    if size == 0 or size == len(pool):
-        return random.permutation(pool)[:size], pool[size:]
+    if size == 0:
+        return pool[:0], pool
+    if len(pool) - size < len(np.unique(values)):  # (nearly) all that is left: as good as stratified
+        pool = random.permutation(pool)
+        return pool[:size], pool[size:]
     from sklearn.model_selection import train_test_split
 
-    left = len(pool) - size
-    if left < len(np.unique(values[pool])):  # scikit-learn wants one of each class on both sides
-        raise ValueError(
-            f"only {left} images would stay outside a part of {size:,}, fewer than there are classes: "
-            "leave more for the other parts, or leave out `train` so that it takes all the rest"
-        )
     classes, counts = np.unique(values[pool], return_counts=True)
     if counts.min() < 2:  # scikit-learn could put it on one side only
         raise _TooRareError(classes[counts.argmin()])

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nnlab_helpers.data import DataFileError, ImageSet, load_folder
+
+RAMP = np.linspace(0, 255, 64).round().astype(np.uint8).reshape(8, 8)
+
+
+def save(path, picture=None, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    (picture or Image.fromarray(RAMP)).save(path, **options)
+    return path
+
+
+@pytest.fixture
+def classes(tmp_path):
+    """Two classes, three images."""
+    save(tmp_path / "square" / "b.png", Image.new("L", (5, 5), 200))
+    save(tmp_path / "square" / "a.png", Image.new("L", (30, 50), 100))
+    save(tmp_path / "circle" / "x.jpg", Image.new("RGB", (9, 9), (50, 50, 50)))
+    return tmp_path
+
+
+def test_class_folders(classes):
+    data = load_folder(classes, size=10)
+    assert isinstance(data, ImageSet)
+    assert data.images.shape == (3, 1, 10, 10)
+    assert data.images.is_contiguous()
+    assert data.classes == ("circle", "square")
+    assert data.labels.tolist() == [0, 1, 1]
+    assert data.images[:, 0, 5, 5].tolist() == [50, 100, 200]  # by class, then by file name
+    assert data.name == classes.name
+
+
+def test_flat_folder_is_one_class(tmp_path):
+    save(tmp_path / "shapes" / "1.png")
+    save(tmp_path / "shapes" / "2.JPEG")
+    data = load_folder(tmp_path / "shapes", size=8)
+    assert data.classes == ("shapes",)
+    assert data.labels.tolist() == [0, 0]
+    assert torch.equal(data.images[0, 0], torch.from_numpy(RAMP))
+
+
+def test_accepts_a_string_and_a_size_for_each_side(classes):
+    assert load_folder(str(classes), size=(6, 12), mode="RGB").images.shape == (3, 3, 6, 12)
+
+
+def test_what_operating_systems_leave_behind_is_passed_over(classes):
+    for name in (".DS_Store", "Thumbs.db", "square/.hidden.png", "circle/desktop.ini"):
+        (classes / name).write_bytes(b"junk")
+    (classes / "__MACOSX").mkdir()
+    (classes / ".ipynb_checkpoints").mkdir()
+    assert len(load_folder(classes)) == 3
+
+
+GREY = Image.fromarray(RAMP)
+COLOUR = Image.merge("RGB", [GREY, GREY.transpose(Image.Transpose.FLIP_TOP_BOTTOM), GREY])
+
+
+def sixteen_bits():
+    return Image.fromarray(RAMP.astype(np.uint16) * 257)
+
+
+@pytest.mark.parametrize(
+    ("picture", "suffix"),
+    [
+        (GREY, "png"),
+        (GREY.convert("1"), "png"),
+        (GREY.convert("RGB").quantize(64), "png"),
+        (GREY.convert("RGB"), "png"),
+        (GREY.convert("RGBA"), "png"),
+        (GREY.convert("LA"), "png"),
+        (sixteen_bits(), "png"),
+        (GREY, "jpg"),
+        (GREY.convert("RGB"), "jpg"),
+        (GREY.convert("CMYK"), "jpg"),
+    ],
+    ids=lambda value: getattr(value, "mode", value),
+)
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_every_kind_of_pixel(tmp_path, picture, suffix, mode):
+    save(tmp_path / f"a.{suffix}", picture, **({"quality": 100, "subsampling": 0} if suffix == "jpg" else {}))
+    got = load_folder(tmp_path, size=8, mode=mode).images[0].float()
+    expected = np.where(np.asarray(GREY.convert("1")), 255, 0) if picture.mode == "1" else RAMP
+    close = 12 if suffix == "jpg" or picture.mode == "P" else 1
+    assert got.shape[0] == len(mode)
+    for channel in got:
+        assert (channel - torch.from_numpy(expected.astype(np.float32))).abs().max() <= close
+
+
+def test_colour_stays_in_rgb_and_is_weighted_in_grey(tmp_path):
+    save(tmp_path / "a.png", COLOUR)
+    assert np.array_equal(load_folder(tmp_path, size=8, mode="RGB").images[0].permute(1, 2, 0), COLOUR)
+    assert np.array_equal(load_folder(tmp_path, size=8).images[0, 0], COLOUR.convert("L"))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+@pytest.mark.parametrize("background", [255, 0, 128])
+def test_transparency_shows_the_background(tmp_path, mode, background):
+    picture = Image.new("RGBA", (8, 8), (10, 10, 10, 255))
+    picture.paste((0, 0, 0, 0), (0, 0, 4, 8))  # the left half is transparent
+    if mode == "P":
+        indexed = Image.new("P", (8, 8), 1)
+        indexed.putpalette([0, 0, 0, 10, 10, 10])
+        indexed.paste(0, (0, 0, 4, 8))
+        save(tmp_path / "a.png", indexed, transparency=0)
+    else:
+        save(tmp_path / "a.png", picture.convert(mode))
+    got = load_folder(tmp_path, size=8, background=background).images[0, 0]
+    assert (got[:, :4] == background).all()
+    assert (got[:, 4:] == 10).all()
+
+
+def test_a_turned_photograph_is_turned_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise to see it upright
+    picture = Image.new("L", (16, 16), 0)
+    picture.paste(255, (0, 0, 16, 8))  # upper half white
+    save(tmp_path / "a.jpg", picture, exif=exif, quality=100)
+    got = load_folder(tmp_path, size=16).images[0, 0].float()
+    assert got[:, 9:].mean() > 250
+    assert got[:, :7].mean() < 5
+
+
+# Nothing is skipped silently
+
+
+def test_missing_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match=f"{tmp_path / 'no'}: no such folder"):
+        load_folder(tmp_path / "no")
+
+
+def test_a_file_is_no_folder(tmp_path):
+    with pytest.raises(NotADirectoryError, match=r"a\.png"):
+        load_folder(save(tmp_path / "a.png"))
+
+
+def test_empty_folders(tmp_path, classes):
+    (tmp_path / "void").mkdir()
+    with pytest.raises(ValueError, match=f"{tmp_path / 'void'}: empty folder"):
+        load_folder(tmp_path / "void")
+    with pytest.raises(ValueError, match=f"{classes / 'void'}: empty class folder"):
+        load_folder(classes)
+
+
+def test_files_next_to_class_folders(classes):
+    stray = save(classes / "stray.png")
+    with pytest.raises(ValueError, match=f"{stray}: a file next to class folders such as 'circle'"):
+        load_folder(classes)
+
+
+def test_a_folder_inside_a_class_folder(classes):
+    save(classes / "circle" / "more" / "a.png")
+    with pytest.raises(ValueError, match=f"{classes / 'circle' / 'more'}: folder inside the class folder 'circle'"):
+        load_folder(classes)
+
+
+PNG, JPEG = "a.png", "a.jpg"
+
+
+@pytest.mark.parametrize("name", [PNG, JPEG])
+@pytest.mark.parametrize("kept", [0.3, 0.6, 0.9])
+def test_truncated_image(classes, name, kept):
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8))
+    bad = save(classes / "square" / name, picture)
+    bad.write_bytes(bad.read_bytes()[: int(kept * bad.stat().st_size)])
+    with pytest.raises(DataFileError, match=f"{bad}: damaged or truncated"):
+        load_folder(classes)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("notes.txt", b"my notes", "not a PNG or JPEG image"),
+        ("a.png", b"", "empty file"),
+        ("a.png", b"\x89PNG\r\n\x1a\n", "not a PNG or JPEG|damaged"),
+        ("a.jpg", b"\xff\xd8\xff\xe0" + b"\0" * 50, "not a PNG or JPEG|damaged"),
+        ("a.gif", b"GIF89a\x01\x00\x01\x00\x80\x00\x00\0\0\0\0\0\0;", "not a PNG or JPEG image"),
+    ],
+)
+def test_not_an_image(classes, name, content, message):
+    bad = classes / "square" / name
+    bad.write_bytes(content)
+    with pytest.raises(DataFileError, match=f"{bad}: .*({message})"):
+        load_folder(classes)
+
+
+def test_damage_in_the_middle_of_a_png(classes):
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8))
+    bad = save(classes / "square" / "a.png", picture)
+    content = bytearray(bad.read_bytes())
+    content[len(content) // 2 :: 7] = b"\x55" * len(content[len(content) // 2 :: 7])
+    bad.write_bytes(bytes(content))
+    with pytest.raises(DataFileError, match=f"{bad}: damaged"):
+        load_folder(classes)
+
+
+def test_dangling_link(classes):
+    (classes / "square" / "link.png").symlink_to(classes / "gone.png")
+    with pytest.raises(FileNotFoundError, match=r"link\.png"):
+        load_folder(classes)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"mode": "CMYK"}, "'L'"), ({"size": 0}, "size"), ({"size": (3, 0)}, "size"), ({"background": 256}, "background")],
+)
+def test_bad_arguments(classes, options, message):
+    with pytest.raises(ValueError, match=message):
+        load_folder(classes, **options)
