@@ -16,7 +16,7 @@ WORDS = {"✓": "right", "✗": "wrong", "○": "not attempted", "→": "hint"}
 BAR = 10  # blocks in the plain bar of a day
 
 GREY = "rgba(128, 128, 128, {})"  # half transparent: it suits a light page and a dark one
-BOX = f"border-left: 4px solid {{}}; background: {GREY.format(0.08)}; padding: 6px 12px; margin: 2px 0; line-height: 1.5"
+BOX = f"border-left: 4px solid {{}}; background: {GREY.format(0.08)}; padding: 6px 12px; margin: 2px 0"
 CODE = "background: transparent; color: inherit; padding: 0"
 LINE = '<div style="white-space: pre-wrap">{}</div>'
 CELL = "text-align: left; background: transparent; padding: 2px 14px 2px 0"

@@ -160,8 +160,8 @@ def find(id: str) -> Exercise:
     if id not in REGISTRY:
         exercises(day)
     if id not in REGISTRY:
-        every = [known.id for known in exercises()]
-        near = difflib.get_close_matches(id, every, n=3) or [one for one in every if one.startswith(f"{day}.")][:6]
+        exercises()
+        near = difflib.get_close_matches(id, REGISTRY, n=3) or [one for one in REGISTRY if one.startswith(f"{day}.")]
         question = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
         raise ValueError(f"there is no exercise {id!r}{question}")
     return REGISTRY[id]

@@ -128,8 +128,9 @@ class Trial:
         found = difference(got, want, rtol, atol)
         if found is None:
             return
-        at = self._at(given, found.index, np.shape(want) if hasattr(want, "shape") else None)
-        place = " ".join(part for part in (what, found.place) if part)
+        entry = self._entry(want, found.index) if given is None else ""
+        at = self._at(entry or given)
+        place = " ".join(part for part in (what, "" if entry else found.place) if part)
         headline = f"{at}{place + ': ' if place else ''}expected {found.expected}, got {found.got}"
         for message, wrong in (known or {}).items():
             values = wrong.values if isinstance(wrong, _AnyOf) else (wrong,)
@@ -164,20 +165,18 @@ class Trial:
 
     # -- wording -----------------------------------------------------------------------------------------------
 
-    def _at(
-        self, given: str | None = None, index: tuple[int, ...] | None = None, shape: tuple[int, ...] | None = None
-    ) -> str:
-        if given is None:
-            given = given_in(self._arguments)
-            for name, value in self._arguments.items():
-                if not (index and isinstance(value, torch.Tensor | np.ndarray)):
-                    continue
-                if tuple(value.shape) == shape and np.prod(shape, dtype=int) > FEW:
-                    given = f"{name}{list(index)} = {number(value[index].item())}"
-                    break
+    def _at(self, given: str | None = None) -> str:
+        given = given_in(self._arguments) if given is None else given
         if not given or given.startswith(("at ", "for ", "with ", "in ", "after ")):
             return f"{given}: " if given else ""
         return f"at {given} " if " = " in given and " of shape " not in given else f"for {given}: "
+
+    def _entry(self, want: Any, index: tuple[int, ...] | None) -> str:
+        """The entry of a large input that stands where the result is wrong, as in "z[2, 0] = -1.5"."""
+        for name, value in self._arguments.items() if index and np.prod(np.shape(want), dtype=int) > FEW else ():
+            if isinstance(value, torch.Tensor | np.ndarray) and tuple(value.shape) == tuple(want.shape):
+                return f"{name}{list(index or ())} = {number(value[index].item())}"
+        return ""
 
     def _sizes(self) -> set[int]:
         sizes: set[int] = set()

@@ -1,0 +1,195 @@
+"""A learner's code may do what it likes: it is stopped, its errors are told, and nothing global changes."""
+# ruff: noqa: SIM105, E722, B012
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import threading
+import time
+import warnings
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+
+from nnlab_helpers.exercises.sandbox import Late, Modes, Printed, captured, limited, undisturbed
+
+
+def timer_is_not_ours() -> bool:
+    """No timer is set, or that of the test run's own time limit."""
+    return not 0 < signal.getitimer(signal.ITIMER_REAL)[0] < 5
+
+
+def plain():
+    while True:
+        pass
+
+
+def bare_except():
+    while True:
+        try:
+            sum(range(1000))
+        except:
+            pass
+
+
+def nested():
+    while True:
+        try:
+            try:
+                sum(range(10))
+            except BaseException:
+                pass
+        except:
+            continue
+
+
+def always_finally():
+    while True:
+        try:
+            sum(range(10))
+        finally:
+            continue
+
+
+def asleep():
+    while True:
+        try:
+            time.sleep(30)
+        except:
+            pass
+
+
+def tensors():
+    a = torch.ones(50, 50)
+    while True:
+        try:
+            a @ a
+        except:
+            pass
+
+
+@pytest.mark.filterwarnings("ignore:.*continue.*finally:SyntaxWarning")
+@pytest.mark.parametrize("endless", [plain, bare_except, nested, always_finally, asleep, tensors])
+def test_endless_loops_are_stopped(endless) -> None:
+    before = signal.getsignal(signal.SIGALRM)
+    start = time.monotonic()
+    late = limited(endless, 0.1)
+    assert isinstance(late, Late)
+    assert late.place is not None
+    assert late.place[0] > endless.__code__.co_firstlineno
+    assert late.place[1]
+    assert time.monotonic() - start < 5
+    assert signal.getsignal(signal.SIGALRM) is before
+    assert timer_is_not_ours()
+
+
+@pytest.mark.parametrize("endless", [plain, bare_except, nested])
+def test_endless_loops_are_stopped_outside_the_main_thread(endless) -> None:
+    found: list = []
+    thread = threading.Thread(target=lambda: found.append(limited(endless, 0.1)), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert isinstance(found[0], Late)
+
+
+def test_work_in_time_returns_its_result_and_leaves_other_timers_alone() -> None:
+    rung: list[int] = []
+    handler = signal.signal(signal.SIGALRM, lambda *_: rung.append(1))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.15)
+        assert limited(lambda: 7, 1.0) == 7
+        time.sleep(0.3)
+        assert rung == [1]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+
+
+def test_a_real_interrupt_passes_through() -> None:
+    def interrupted():
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(1)
+
+    with pytest.raises(KeyboardInterrupt):
+        limited(interrupted, 2.0)
+    assert timer_is_not_ours()
+
+
+SWITCHES = {
+    "grad": (torch.is_grad_enabled, lambda: torch.set_grad_enabled(False)),
+    "dtype": (torch.get_default_dtype, lambda: torch.set_default_dtype(torch.float64)),
+    "device": (torch.get_default_device, lambda: torch.set_default_device("meta")),
+    "threads": (torch.get_num_threads, lambda: torch.set_num_threads(3)),
+    "deterministic": (
+        torch.are_deterministic_algorithms_enabled,
+        lambda: torch.use_deterministic_algorithms(True),
+    ),
+    "anomaly": (torch.is_anomaly_enabled, lambda: torch.autograd.set_detect_anomaly(True)),
+    "errors": (np.geterr, lambda: np.seterr(all="raise")),
+    "printing": (np.get_printoptions, lambda: np.set_printoptions(precision=2)),
+    "recursion": (sys.getrecursionlimit, lambda: sys.setrecursionlimit(5000)),
+    "folder": (os.getcwd, lambda: os.chdir("/")),
+    "random": (lambda: random.getstate(), lambda: random.seed(3)),
+    "numpy": (lambda: np.random.get_state()[1].tolist(), lambda: np.random.seed(3)),  # type: ignore[index]
+    "torch": (lambda: torch.get_rng_state().tolist(), lambda: torch.manual_seed(3)),
+    "stdout": (lambda: sys.stdout, lambda: setattr(sys, "stdout", None)),
+    "warnings": (lambda: list(warnings.filters), lambda: warnings.simplefilter("error")),
+    "figures": (plt.get_fignums, plt.figure),
+}
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+@pytest.mark.filterwarnings("ignore:Anomaly Detection:UserWarning")
+def test_nothing_global_changes(name: str) -> None:
+    read, change = SWITCHES[name]
+    before = read()
+    with undisturbed(1), captured(Printed()):
+        change()
+    assert read() == before
+
+
+def test_a_check_starts_from_ordinary_modes_whatever_the_notebook_did() -> None:
+    threads = torch.get_num_threads()
+    try:
+        torch.set_grad_enabled(False)
+        torch.set_default_dtype(torch.float64)
+        with undisturbed(1):
+            assert torch.is_grad_enabled()
+            assert torch.get_default_dtype() == torch.float32
+            first = torch.rand(3), np.random.rand(3), random.random()
+        assert not torch.is_grad_enabled()
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_grad_enabled(True)
+        torch.set_default_dtype(torch.float32)
+    random.seed(77)
+    with undisturbed(1):
+        again = torch.rand(3), np.random.rand(3), random.random()
+    assert torch.equal(first[0], again[0])
+    assert (first[1] == again[1]).all()
+    assert first[2] == again[2]
+    assert torch.get_num_threads() == threads
+
+
+def test_modes_restore_between_calls() -> None:
+    modes = Modes()
+    torch.set_grad_enabled(False)
+    modes.restore()
+    assert torch.is_grad_enabled()
+
+
+def test_printing_is_kept_up_to_a_limit(capsys) -> None:
+    printed = Printed(limit=10)
+    with captured(printed):
+        print("hello")
+        print("x" * 1_000_000)
+        print("no", file=sys.stderr)
+        warnings.warn("not shown", stacklevel=1)
+    assert printed.text == "hello\nxxxx"
+    assert capsys.readouterr() == ("", "")
