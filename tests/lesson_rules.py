@@ -1,0 +1,242 @@
+"""The lesson template as rules: each takes a stored notebook and its path and yields what is wrong with it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+from nbformat import NotebookNode
+from nbval_tolerance import IMAGES, Tolerance
+
+Rule = Callable[[NotebookNode, Path], Iterator[str]]
+
+MOST_LINES = 25  # of code in a cell
+LONGEST_LINE = 88  # of code
+MOST_UNCOMPARED = 3  # cells of a lesson
+MOST_FIGURES = 14
+MOST_BYTES = 3_000_000
+TYPED_NUMBER = re.compile(r"(?<![\w.])\d{1,3}\.\d+ ?%|(?:accuracy|loss) (?:of|is|reaches) (?:about )?\d+(?:\.\d| ?%)")
+IMAGE_WITHOUT_ALT = re.compile(r"!\[\]\(|<img(?![^>]*alt=)")
+
+
+def code(notebook: NotebookNode) -> Iterator[tuple[int, NotebookNode]]:
+    """The code cells with something in them, numbered among all cells."""
+    for number, cell in enumerate(notebook.cells):
+        if cell.cell_type == "code" and cell.source.strip():
+            yield number, cell
+
+
+def prose(notebook: NotebookNode) -> str:
+    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+
+
+def headings(notebook: NotebookNode) -> list[str]:
+    return re.findall(r"^#+ +(.+)$", prose(notebook), re.MULTILINE)
+
+
+# How a lesson opens and ends ---------------------------------------------------------------------------------------
+
+
+def opening(notebook: NotebookNode, path: Path) -> Iterator[str]:
+    first = notebook.cells[0]
+    text = " ".join(first.source.split())
+    day = int(re.match(r"day(\d+)_", path.stem)[1])
+    if first.cell_type != "markdown" or not re.match(rf"# Day {day}: [^\n]+\?\n", first.source):
+        yield f'the first cell does not begin with "# Day {day}: ...?"'
+    if not re.search(r"\*Reading: about \d+ minutes\. Running: under \d+ seconds\b", text):
+        yield 'no line "*Reading: about N minutes. Running: under N seconds ..."'
+    aims = first.source.partition("**By the end you can**")[2]
+    if not 3 <= len(re.findall(r"^- ", aims, re.MULTILINE)) <= 4:
+        yield 'no three or four aims under "**By the end you can**"'
+    for neighbour in (day - 1, day + 1):
+        for other in path.parent.glob(f"day{neighbour:02d}_*.ipynb"):
+            if f"({other.name})" not in first.source:
+                yield f"no link to {other.name} at the top"
+
+
+def first_code(notebook: NotebookNode, path: Path) -> Iterator[str]:
+    source = next((cell.source for _, cell in code(notebook)), "")
+    for call in ("seed_everything(", "use_style()"):
+        if call not in source:
+            yield f"the first code cell does not call {call}"
+
+
+def links(notebook: NotebookNode, path: Path) -> Iterator[str]:
+    for target in re.findall(r"\]\(([^)#\s]+)", prose(notebook)):
+        if not re.match(r"[a-z]+:", target) and not (path.parent / target).exists():
+            yield f"a link to {target}, which does not exist"
+
+
+def ending(notebook: NotebookNode, path: Path) -> Iterator[str]:
+    last = "\n\n".join(cell.source for cell in notebook.cells[-4:] if cell.cell_type == "markdown")
+    if not re.search(r"^## .*(recap|take along|you have now|to keep)", last, re.MULTILINE | re.IGNORECASE):
+        yield "no recap under a heading of its own at the end"
+    if not re.search(r"what to try next|next to try|try next", last, re.IGNORECASE):
+        yield "nothing to try next at the end"
+    references = last.rpartition("References")[2] if "References" in last else ""
+    if not re.search(r"\b(1[89]|20)\d\d\b", references):
+        yield "no references with their year at the end"
+
+
+# What happens in between -------------------------------------------------------------------------------------------
+
+
+def predictions(notebook: NotebookNode, path: Path) -> Iterator[str]:
+    text = prose(notebook)
+    for phrase in ("**Predict", "**What happened"):
+        if phrase not in text:
+            yield f"no {phrase}.**"
+
+
+def breakage(notebook: NotebookNode, path: Path) -> Iterator[str]:
+    if not any(re.search(r"\b(break|broken|on purpose)\b", heading, re.IGNORECASE) for heading in headings(notebook)):
+        yield 'no experiment that fails, under a heading such as "Break it: ..."'
+
+
+def exercises(notebook: NotebookNode, path: Path) -> Iterator[str]:
+    at = [number for number, cell in code(notebook) if re.search(r"^check\(", cell.source, re.MULTILINE)]
+    if len(at) < 3:
+        yield f"{len(at)} exercises, fewer than three"
+    if at and at[0] > len(notebook.cells) * 2 / 3:
+        yield "the exercises all wait at the end"
+    for number in at:
+        above = notebook.cells[number - 1]
+        if above.cell_type != "markdown" or not re.search(r"^### Exercise: .+ (★☆☆|★★☆|★★★)$", above.source, re.M):
+            yield f'cell {number}: no "### Exercise: title ★☆☆" above it'
+        call = notebook.cells[number].source.strip().splitlines()[-1]
+        if not re.fullmatch(rf'check\("{path.stem[:5]}\.(\w+)", \1\)', call):
+            yield f'cell {number} ends in {call!r}, not in check("{path.stem[:5]}.name", name)'
+    if at and 'hint("' not in prose(notebook) + "".join(cell.source for _, cell in code(notebook)):
+        yield "hint(...) is never mentioned"
+
+
+def oracles(notebook: NotebookNode, path: Path) -> Iterator[str]:
+    asserts = sum(isinstance(node, ast.Assert) for _, cell in code(notebook) for node in ast.walk(_parsed(cell.source)))
+    if asserts < 3:
+        yield f"{asserts} asserts: what is claimed is not held"
+
+
+def _parsed(source: str) -> ast.AST:
+    return ast.parse(re.sub(r"^\s*[%!].*$", "", source, flags=re.MULTILINE))
+
+
+# How it is written -------------------------------------------------------------------------------------------------
+
+
+def cell_lengths(notebook: NotebookNode, path: Path) -> Iterator[str]:
+    for number, cell in code(notebook):
+        lines = [line for line in cell.source.splitlines() if line.strip()]
+        if len(lines) > MOST_LINES:
+            yield f"cell {number}: {len(lines)} lines of code, more than {MOST_LINES}"
+        for line in lines:
+            if len(line) > LONGEST_LINE:
+                yield f"cell {number}: {len(line)} characters, more than {LONGEST_LINE}: {line.strip()}"
+
+
+def typed_numbers(notebook: NotebookNode, path: Path) -> Iterator[str]:
+    for number, cell in enumerate(notebook.cells):
+        if cell.cell_type == "markdown" and (found := TYPED_NUMBER.search(cell.source)):
+            yield f"cell {number}: a measured number typed by hand? {found[0]!r}"
+
+
+def alt_texts(notebook: NotebookNode, path: Path) -> Iterator[str]:
+    for number, cell in enumerate(notebook.cells):
+        if cell.cell_type == "markdown" and (found := IMAGE_WITHOUT_ALT.search(cell.source)):
+            yield f"cell {number}: an image without alternative text: {found[0]}"
+
+
+def heading_levels(notebook: NotebookNode, path: Path) -> Iterator[str]:
+    found = re.findall(r"^(#+) +(.+)$", prose(notebook), re.MULTILINE)
+    if sum(len(marks) == 1 for marks, _ in found) != 1:
+        yield "not exactly one heading of the first level"
+    for (above, _), (below, title) in pairwise(found):
+        if len(below) > len(above) + 1:
+            yield f"heading {title!r} skips a level"
+
+
+# What is stored ----------------------------------------------------------------------------------------------------
+
+
+def executed(notebook: NotebookNode, path: Path) -> Iterator[str]:
+    counts = [cell.execution_count for _, cell in code(notebook)]
+    if None in counts:
+        yield f"{counts.count(None)} cells were never executed"
+    elif counts != sorted(counts) or len(set(counts)) != len(counts):
+        yield "the cells were not executed from top to bottom"
+    for number, cell in code(notebook):
+        for output in cell.outputs:
+            if output.output_type == "error":
+                yield f"cell {number}: stores an error, {output.ename}: {output.evalue}"
+            if output.output_type == "stream" and output.name == "stderr":
+                yield f"cell {number}: stores text on stderr: {output.text.strip()[:80]}"
+
+
+def figures(notebook: NotebookNode, path: Path) -> Iterator[str]:
+    total = 0
+    for number, cell in code(notebook):
+        shown = sum(bool(output.get("data", {}).keys() & IMAGES) for output in cell.outputs)
+        total += shown
+        if shown and not re.search(r"^ *plt\.show\(\)$", cell.source, re.MULTILINE):
+            yield f"cell {number}: draws a figure without plt.show()"
+        for output in cell.outputs:
+            text = str(output.get("data", {}).get("text/plain", ""))
+            if output.output_type == "execute_result" and re.match(r"\[?<(matplotlib|Figure|Axes)|Text\(", text):
+                yield f"cell {number}: shows {text[:50]!r} beside its figure"
+    if total > MOST_FIGURES:
+        yield f"{total} figures, more than {MOST_FIGURES}"
+
+
+def size(notebook: NotebookNode, path: Path) -> Iterator[str]:
+    if path.stat().st_size > MOST_BYTES:
+        yield f"{path.stat().st_size / 1e6:.1f} MB, more than {MOST_BYTES / 1e6:.0f} MB"
+
+
+def markers(notebook: NotebookNode, path: Path) -> Iterator[str]:
+    uncompared = [number for number, cell in code(notebook) if "nbval" in " ".join(cell.metadata.get("tags", []))]
+    if len(uncompared) > MOST_UNCOMPARED:
+        yield f"{len(uncompared)} cells are not compared, more than {MOST_UNCOMPARED}"
+    for number, cell in code(notebook):
+        if number in uncompared and not cell.metadata.get("why"):
+            yield f"cell {number}: not compared, and does not say why"
+        try:
+            Tolerance.of(cell.metadata)
+        except ValueError as error:
+            yield f"cell {number}: {error}"
+
+
+# Solutions ---------------------------------------------------------------------------------------------------------
+
+
+def solution_opening(notebook: NotebookNode, path: Path) -> Iterator[str]:
+    day = int(re.match(r"day(\d+)_", path.stem)[1])
+    if not re.match(rf"# Day {day}\b", notebook.cells[0].source):
+        yield f'the first cell does not begin with "# Day {day} ..."'
+    if f"(../{path.name})" not in prose(notebook):
+        yield "no link back to the lesson"
+    if "keep_record(False)" not in next((cell.source for _, cell in code(notebook)), ""):
+        yield "the first code cell does not call keep_record(False)"
+
+
+def solved(notebook: NotebookNode, path: Path) -> Iterator[str]:
+    checks = 0
+    for number, cell in code(notebook):
+        for name in re.findall(r'^check\("([\w.]+)"', cell.source, re.MULTILINE):
+            checks += 1
+            shown = "".join(
+                str(output.get("text", "")) + str(output.get("data", {}).get("text/plain", ""))
+                for output in cell.outputs
+            )
+            if f"✓ {name}" not in shown:
+                yield f"cell {number}: {name} does not show ✓"
+    if checks < 3:
+        yield f"{checks} exercises solved, fewer than three"
+
+
+BOTH: list[Rule] = [
+    links, cell_lengths, typed_numbers, alt_texts, heading_levels, executed, figures, size, markers,
+]  # fmt: skip
+LESSON: list[Rule] = [opening, first_code, ending, predictions, breakage, exercises, oracles, *BOTH]
+SOLUTION: list[Rule] = [solution_opening, solved, *BOTH]

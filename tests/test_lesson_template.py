@@ -1,0 +1,195 @@
+"""Every lesson follows the template, and the rules that say so can be broken."""
+
+import copy
+
+import lesson_rules as rules
+import nbformat
+import pytest
+from lesson import NOTEBOOKS
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+LESSONS = sorted(NOTEBOOKS.glob("day*.ipynb"))
+SOLUTIONS = sorted(NOTEBOOKS.glob("solutions/day*.ipynb"))
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("rule", rules.LESSON, ids=lambda rule: rule.__name__)
+def test_a_lesson(path, rule):
+    assert list(rule(nbformat.read(path, 4), path)) == []
+
+
+@pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("rule", rules.SOLUTION, ids=lambda rule: rule.__name__)
+def test_a_solution(path, rule):
+    assert list(rule(nbformat.read(path, 4), path)) == []
+
+
+def test_every_lesson_has_its_solutions():
+    assert [path.name for path in LESSONS] == [path.name for path in SOLUTIONS]
+
+
+# The rules themselves: a lesson and a solution that keep them all, and one that breaks each ------------------------
+
+OPENING = """# Day 2: does it hold?
+
+*Reading: about 5 minutes. Running: under 30 seconds on two CPU cores.*
+
+**By the end you can**
+
+- see
+- say
+- do
+
+[← Day 1: what?](day01_a.ipynb)
+"""
+IMAGE = new_output("display_data", data={"image/png": "iVBO", "text/plain": "<Figure size 640x480 with 1 Axes>"})
+ENDING = "## Recap\n\n- it held\n\n## What to try next\n\n- more\n\n## References\n\n- A. Author (1998): that it holds"
+RIGHT = new_output("stream", text="✓ day02.one   right.\n✓ day02.two   right.\n✓ day02.three   right.\n")
+
+
+def lesson():
+    cells = [
+        new_markdown_cell(OPENING),
+        new_code_cell("import torch\n\nseed_everything(0)\nuse_style()"),
+        new_markdown_cell("## First\n\n**Predict.** What?"),
+        new_code_cell("assert 1\nassert 2\nassert 3\nplt.plot([1])\nplt.show()", outputs=[IMAGE]),
+        new_markdown_cell("**What happened.** It held. `hint(\"...\")` helps."),
+    ]
+    for name in ("one", "two", "three"):
+        cells.append(new_markdown_cell(f"### Exercise: number {name} ★☆☆\n\nDo it."))
+        cells.append(new_code_cell(f'def {name}():\n    ...\n\n\ncheck("day02.{name}", {name})'))
+    cells += [new_markdown_cell("## Break it: a rate too high"), new_code_cell("1 + 1"), new_markdown_cell(ENDING)]
+    return numbered(new_notebook(cells=cells))
+
+
+def solution():
+    return numbered(new_notebook(cells=[
+        new_markdown_cell("# Day 2, solved: does it hold?\n\nOf [day 2](../day02_b.ipynb)."),
+        new_code_cell("keep_record(False)"),
+        new_code_cell("\n".join(f'check("day02.{name}", {name})' for name in ("one", "two", "three")), outputs=[RIGHT]),
+    ]))  # fmt: skip
+
+
+def numbered(notebook):
+    for count, (_, cell) in enumerate(rules.code(notebook), start=1):
+        cell.execution_count = count
+    return notebook
+
+
+@pytest.fixture
+def lesson_path(tmp_path):
+    nbformat.write(lesson(), tmp_path / "day02_b.ipynb")
+    (tmp_path / "day01_a.ipynb").touch()
+    (tmp_path / "solutions").mkdir()
+    nbformat.write(solution(), tmp_path / "solutions" / "day02_b.ipynb")
+    return tmp_path / "day02_b.ipynb"
+
+
+@pytest.mark.parametrize("rule", rules.LESSON, ids=lambda rule: rule.__name__)
+def test_a_good_lesson_breaks_no_rule(lesson_path, rule):
+    assert list(rule(lesson(), lesson_path)) == []
+
+
+@pytest.mark.parametrize("rule", rules.SOLUTION, ids=lambda rule: rule.__name__)
+def test_a_good_solution_breaks_no_rule(lesson_path, rule):
+    assert list(rule(solution(), lesson_path.parent / "solutions" / lesson_path.name)) == []
+
+
+def sub(number, old, new):
+    """Replace `old` in the source of a cell."""
+
+    def change(notebook):
+        assert old in notebook.cells[number].source
+        notebook.cells[number].source = notebook.cells[number].source.replace(old, new)
+
+    return change
+
+
+def add(number, *outputs):
+    return lambda notebook: notebook.cells[number].outputs.extend(outputs)
+
+
+def meta(number, **metadata):
+    return lambda notebook: notebook.cells[number].metadata.update(metadata)
+
+
+STDERR = new_output("stream", name="stderr", text="UserWarning: old")
+ERROR = new_output("error", ename="ValueError", evalue="no", traceback=[])
+AXES = new_output("execute_result", data={"text/plain": "[<matplotlib.lines.Line2D at 0x7f>]"})
+LESSON_FAULTS = [
+    ("opening", sub(0, "Day 2", "Day 3"), "# Day 2: ...?"),
+    ("opening", sub(0, "hold?", "hold"), "# Day 2: ...?"),
+    ("opening", sub(0, "Running", "Walking"), "Reading: about N"),
+    ("opening", sub(0, "- see\n", ""), "three or four aims"),
+    ("opening", sub(0, "day01_a", "day01_other"), "no link to day01_a.ipynb"),
+    ("first_code", sub(1, "seed_everything(0)", ""), "seed_everything("),
+    ("links", sub(2, "What?", "See [day 9](day09_x.ipynb)."), "day09_x.ipynb, which does not exist"),
+    ("ending", sub(-1, "## Recap", "## Well"), "no recap"),
+    ("ending", sub(-1, "## What to try next", "## More"), "nothing to try next"),
+    ("ending", sub(-1, "(1998)", ""), "no references"),
+    ("predictions", sub(2, "Predict", "Guess"), "**Predict.**"),
+    ("predictions", sub(4, "What happened", "So"), "**What happened.**"),
+    ("breakage", sub(-3, "Break it", "Then"), "Break it"),
+    ("exercises", lambda nb: nb.cells.__delitem__(slice(5, 7)), "2 exercises, fewer than three"),
+    ("exercises", lambda nb: nb.cells.__setitem__(slice(2, 2), nb.cells[2:3] * 20), "wait at the end"),
+    ("exercises", sub(5, "★☆☆", "★"), "cell 6: no"),
+    ("exercises", sub(6, 'check("day02.one"', 'check("day01.one"'), "cell 6 ends in"),
+    ("exercises", sub(6, ", one)", ", two)"), "cell 6 ends in"),
+    ("exercises", sub(4, "hint", "help"), "hint(...) is never mentioned"),
+    ("oracles", sub(3, "assert 3", "3"), "2 asserts"),
+    ("cell_lengths", sub(3, "assert 3", "3\n" * 25), "29 lines"),
+    ("cell_lengths", sub(3, "assert 3", "3  # " + "long" * 30), "125 characters"),
+    ("typed_numbers", sub(4, "It held.", "It reached 97.8 % in the end."), "'97.8 %'"),
+    ("typed_numbers", sub(4, "It held.", "The loss is about 0.3."), "'loss is about 0.3'"),
+    ("alt_texts", sub(4, "It held.", "![](a.png)"), "without alternative text"),
+    ("alt_texts", sub(4, "It held.", '<img src="a.png">'), "without alternative text"),
+    ("heading_levels", sub(2, "## First", "# First"), "not exactly one heading"),
+    ("heading_levels", sub(2, "## First", "#### First"), "skips a level"),
+    ("executed", lambda nb: nb.cells[3].update(execution_count=None), "never executed"),
+    ("executed", lambda nb: nb.cells[3].update(execution_count=50), "not executed from top to bottom"),
+    ("executed", add(3, ERROR), "stores an error, ValueError: no"),
+    ("executed", add(3, STDERR), "UserWarning: old"),
+    ("figures", sub(3, "\nplt.show()", ""), "without plt.show()"),
+    ("figures", add(3, AXES), "<matplotlib"),
+    ("figures", add(3, *[IMAGE] * 20), "21 figures"),
+    ("markers", meta(3, tags=["nbval-skip"]), "does not say why"),
+    ("markers", meta(3, tolerance=0.1), "tolerance"),
+    ("markers", lambda nb: [c.metadata.update(tags=["nbval-skip"], why="x") for _, c in rules.code(nb)], "6 cells"),
+]
+SOLUTION_FAULTS = [
+    ("solution_opening", sub(0, "Day 2", "Day 3"), "# Day 2 ..."),
+    ("solution_opening", sub(0, "../day02", "day02"), "no link back"),
+    ("solution_opening", sub(1, "keep_record(False)", "pass"), "keep_record"),
+    ("solved", sub(2, "day02.two", "day02.other"), "day02.other does not show ✓"),
+    ("solved", sub(2, "check", "# check"), "fewer than three"),
+]
+
+
+def check_fault(rule, path, notebook, fault, told):
+    broken = copy.deepcopy(notebook)
+    fault(broken)
+    found = "\n".join(getattr(rules, rule)(broken, path))
+    assert found
+    assert told in found
+
+
+@pytest.mark.parametrize(("rule", "fault", "told"), LESSON_FAULTS)
+def test_a_broken_rule_is_told(lesson_path, rule, fault, told):
+    check_fault(rule, lesson_path, lesson(), fault, told)
+
+
+@pytest.mark.parametrize(("rule", "fault", "told"), SOLUTION_FAULTS)
+def test_a_broken_rule_is_told_of_a_solution(lesson_path, rule, fault, told):
+    check_fault(rule, lesson_path.parent / "solutions" / lesson_path.name, solution(), fault, told)
+
+
+def test_a_lesson_too_large_is_told(lesson_path):
+    lesson_path.write_text(" " * 3_100_000)
+    assert list(rules.size(lesson(), lesson_path)) == ["3.1 MB, more than 3 MB"]
+
+
+def test_no_rule_goes_untested():
+    assert {rule.__name__ for rule in rules.LESSON} == {rule for rule, _, _ in LESSON_FAULTS} | {"size"}
+    assert {rule.__name__ for rule in rules.SOLUTION} - {rule.__name__ for rule in rules.BOTH} == {
+        rule for rule, _, _ in SOLUTION_FAULTS
+    }

@@ -1,0 +1,27 @@
+"""The tests and everything they start run with the network cut, loopback aside."""
+
+import socket
+import subprocess
+import sys
+
+import pytest
+
+ELSEWHERE = "192.0.2.1"  # reserved for documentation, never routed
+ATTEMPT = f"import socket; socket.create_connection(('{ELSEWHERE}', 80), timeout=5)"
+
+
+def test_no_connection_leaves_this_machine():
+    with pytest.raises(OSError, match="the network is cut in tests: no connection to 192.0.2.1"):
+        socket.create_connection((ELSEWHERE, 80), timeout=5)
+    with pytest.raises(socket.gaierror, match="no look-up of example.org"):
+        socket.getaddrinfo("example.org", 80)
+
+
+def test_nor_from_a_process_started_here():
+    run = subprocess.run([sys.executable, "-c", ATTEMPT], capture_output=True, text=True, check=False)
+    assert "the network is cut in tests" in run.stderr
+
+
+def test_loopback_stays():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        socket.create_connection(("localhost", server.getsockname()[1]), timeout=5).close()
