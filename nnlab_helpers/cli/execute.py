@@ -52,9 +52,7 @@ class Run:
         return f"at cell {self.cell} of {self.cells}" if self.cell else "before the first cell"
 
 
-async def execute(
-    run: Run, output: Path, *, timeout: float, threads: int | None, changed: Callable[[], None]
-) -> None:
+async def execute(run: Run, output: Path, *, timeout: float, threads: int | None, changed: Callable[[], None]) -> None:
     """Execute `run.lesson` and write the result to `output`, also when a cell fails; fill in `run` along the way.
 
     The kernel works in the lesson's folder, as it does for a reader, but nothing is written to the lesson.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import time
 from collections.abc import Sequence
@@ -170,12 +171,11 @@ def closing_table(runs: Sequence[Run], limits: Limits) -> Group:
 
 def write_html(notebook: Path, target: Path) -> None:
     """Write an executed notebook as a page at `target`; links to other lessons lead to their pages."""
-    import re
-
     import nbformat
     from nbconvert import HTMLExporter
 
-    body, _ = HTMLExporter().from_notebook_node(nbformat.read(notebook, as_version=4))
+    named = {"metadata": {"name": notebook.stem}}  # the page's title
+    body, _ = HTMLExporter().from_notebook_node(nbformat.read(notebook, as_version=4), resources=named)
     body = re.sub(r'(href="[^":]*day\d+_\w+)\.ipynb', r"\1.html", body)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(body, encoding="utf-8")
