@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -72,7 +71,9 @@ def load_checkpoint(path: str | os.PathLike[str], model: nn.Module | None = None
     device = torch.device("cpu") if model is None else next((p.device for p in model.parameters()), torch.device("cpu"))
     try:
         content = torch.load(target, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # what damaged bytes raise in the unpickler is anyone's guess
         raise ValueError(f"{target} is damaged, or no checkpoint of save_checkpoint: {error}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{target} is no checkpoint of save_checkpoint: load plain weights with torch.load")

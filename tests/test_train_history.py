@@ -1,0 +1,224 @@
+"""History, early stopping and hooks."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+from training import Watch, X, Y, batches_of, make_data, make_model, sgd, weights
+
+from nnlab_helpers.train import EarlyStopping, Event, History, evaluate, fit
+
+ROWS = [
+    {"epoch": 1, "train_loss": 0.9, "val_loss": 0.8, "val_accuracy": 0.70, "learning_rate": 0.1, "seconds": 1.0},
+    {"epoch": 2, "train_loss": 0.5, "val_loss": 0.6, "val_accuracy": 0.75, "learning_rate": 0.1, "seconds": 1.0},
+    {"epoch": 3, "train_loss": 0.3, "val_loss": 0.7, "val_accuracy": 0.80, "learning_rate": 0.1, "seconds": 1.0},
+]
+
+
+class TestHistory:
+    def test_by_column_and_by_row(self):
+        history = History(ROWS)
+        assert history["val_loss"] == [0.8, 0.6, 0.7]
+        assert history[-1] == ROWS[2]
+        assert history[:2] == ROWS[:2]
+        assert len(history) == 3
+        assert list(history) == ROWS
+        with pytest.raises(KeyError, match=r"no column 'loss'.*train_loss"):
+            history["loss"]
+
+    def test_best_epoch(self):
+        assert History(ROWS).best_epoch == 2
+        assert History(ROWS, monitor="val_accuracy", mode="max").best_epoch == 3
+        assert History([{"epoch": 1, "train_loss": 1.0}, {"epoch": 2, "train_loss": 0.5}]).best_epoch == 2
+        assert History([ROWS[0] | {"val_loss": float("nan")}, ROWS[1]]).best_epoch == 2
+        with pytest.raises(ValueError, match="no epochs yet"):
+            _ = History().best_epoch
+
+    def test_frame(self):
+        frame = History(ROWS).frame()
+        assert frame.index.tolist() == [1, 2, 3]
+        assert frame.index.name == "epoch"
+        assert frame["val_loss"].tolist() == [0.8, 0.6, 0.7]
+        assert list(frame.columns) == list(ROWS[0])[1:]
+        assert len(History().frame()) == 0
+
+    def test_repr(self):
+        assert repr(History(ROWS)) == (
+            "History of 3 epochs: at the last train_loss 0.3000, val_loss 0.7000, val_accuracy 0.8000; "
+            "best val_loss at epoch 2"
+        )
+        assert repr(History()) == "History of no epochs"
+
+    def test_is_a_copy(self):
+        rows = copy.deepcopy(ROWS)
+        history = History(rows)
+        rows[0]["val_loss"] = -1.0
+        assert history.best_epoch == 2
+
+
+def validation_with(losses, monitor="val_loss"):
+    """A step whose value in validation epoch k is `losses[k]`; training moves the weights as usual."""
+    left = iter(losses)
+
+    def step(model, batch):
+        value = model(batch[0]).square().mean()
+        if not model.training:
+            value = 0 * value + next(left)
+        return {"loss": value, "score": value.detach(), "accuracy": value.detach()}
+
+    return step
+
+
+def stop_after(losses, stopping, epochs=None):
+    """Run `fit` on these validation losses; give the history, the model and a copy of its weights per epoch."""
+    model, kept = make_model(norm="batch"), []
+    history = fit(
+        model, [(X, Y)], [(X, Y)], epochs=epochs or len(losses), optimizer=sgd(model), step=validation_with(losses),
+        early_stopping=stopping, hooks=[lambda event: kept.append(weights(event.model))],
+    )  # fmt: skip
+    return history, model, kept
+
+
+class TestEarlyStopping:
+    @pytest.mark.parametrize(
+        ("losses", "patience", "ran", "best"),
+        [
+            ([5, 4, 3, 2, 1], 1, 5, 5),
+            ([5, 4, 6, 3, 2], 1, 3, 2),
+            ([5, 4, 6, 3, 7, 7, 1], 2, 6, 4),
+            ([5, 4, 4, 4, 1], 2, 4, 2),
+            ([1, 2, 3, 4], 3, 4, 1),
+            ([3, 4, 2], 9, 3, 3),
+        ],
+    )
+    def test_stops_and_brings_back_the_best(self, losses, patience, ran, best):
+        history, model, kept = stop_after([float(v) for v in losses], EarlyStopping(patience=patience))
+        assert len(history) == ran
+        assert history.best_epoch == best
+        assert torch.equal(weights(model), kept[best - 1])
+        assert len({tuple(w.tolist()) for w in kept}) == ran, "every epoch must have moved the weights"
+        assert history.ended == ("early stopping" if ran < len(losses) else "finished")
+
+    def test_batch_statistics_come_back_too(self):
+        history, model, _ = stop_after([1.0, 2.0, 3.0], EarlyStopping(patience=2))
+        assert model.layers[2].num_batches_tracked == 1
+        assert len(history) == 3
+
+    def test_min_delta_counts_for_patience_only(self):
+        """A slow crawl ends the run, and yet its best epoch is the one brought back."""
+        losses = [1.0, 0.99, 0.98, 0.97, 0.1]
+        history, model, kept = stop_after(losses, EarlyStopping(patience=3, min_delta=0.1))
+        assert len(history) == 4
+        assert torch.equal(weights(model), kept[3])
+        assert history.best_epoch == 4
+
+    @pytest.mark.parametrize(("monitor", "mode"), [("val_accuracy", None), ("val_score", "max")])
+    def test_larger_is_better(self, monitor, mode):
+        stopping = EarlyStopping(monitor, patience=1, mode=mode)
+        history, model, kept = stop_after([0.1, 0.9, 0.5, 0.95], stopping)
+        assert (len(history), history.best_epoch) == (3, 2)
+        assert torch.equal(weights(model), kept[1])
+
+    def test_works_on_the_training_loss_alone(self):
+        model = make_model()
+        worse = torch.optim.SGD(model.parameters(), lr=0.1, maximize=True)
+        history = fit(
+            model, [(X, Y)], epochs=9, optimizer=worse, early_stopping=EarlyStopping("train_loss", patience=2)
+        )
+        assert len(history) == 3
+
+    def test_starts_afresh_with_each_run(self):
+        stopping = EarlyStopping(patience=2)
+        stop_after([0.1, 5.0, 5.0], stopping)
+        history, model, kept = stop_after([9.0, 8.0, 7.0], stopping)
+        assert len(history) == 3
+        assert torch.equal(weights(model), kept[2])
+
+    @pytest.mark.parametrize("bad", [{"patience": 0}, {"min_delta": -1.0}, {"mode": "maximum"}])
+    def test_mistakes_speak(self, bad):
+        with pytest.raises(ValueError, match=next(iter(bad))):
+            EarlyStopping(**bad)
+
+
+class TestHooks:
+    def test_get_what_is_documented(self):
+        events: list[Event] = []
+        watch = Watch(start=events.append, update=events.append, epoch=events.append, end=events.append)
+        model = make_model()
+        optimizer = sgd(model)
+        history = fit(model, batches_of(X, Y, 20), [(X, Y)], epochs=2, optimizer=optimizer, accumulate=2, hooks=[watch])
+        assert [(e.moment, e.epoch, e.update) for e in events] == [
+            ("start", 0, 0), ("update", 1, 1), ("update", 1, 2), ("epoch", 1, 2),
+            ("update", 2, 3), ("update", 2, 4), ("epoch", 2, 4), ("end", 2, 4),
+        ]  # fmt: skip
+        assert all(e.model is model and e.optimizer is optimizer and e.history is history for e in events)
+        assert [dict(e.values) for e in events if e.moment == "epoch"] == list(history)
+        assert events[0].values == {}
+
+    def test_values_of_an_update_are_means_over_its_samples(self):
+        model, seen = make_model(), []
+        watch = Watch(update=lambda event: seen.append(event.values["loss"]))
+        whole = nn.functional.cross_entropy(model(X), Y).item()
+        fit(model, batches_of(X, Y, 40), epochs=1, optimizer=sgd(model), accumulate=2, hooks=[watch])
+        assert isinstance(seen[0], torch.Tensor)
+        assert seen[0].item() == pytest.approx(whole, rel=1e-6)
+        assert not seen[0].requires_grad
+
+    def test_a_function_is_called_after_each_epoch(self):
+        model, seen = make_model(), []
+        hook = lambda event: seen.append((event.epoch, event.values["train_loss"]))  # noqa: E731
+        history = fit(model, [(X, Y)], epochs=3, optimizer=sgd(model), hooks=[hook])
+        assert seen == list(zip([1, 2, 3], history["train_loss"], strict=True))
+        fit(model, [(X, Y)], epochs=1, optimizer=sgd(model), hooks=hook)
+        assert len(seen) == 4, "one hook alone needs no list"
+
+    def test_cannot_steer(self):
+        """Returning something, changing modes, drawing random numbers: the run is the same."""
+
+        def meddle(event):
+            event.model.eval()
+            torch.rand(5)
+            torch.manual_seed(7)
+            with pytest.raises(TypeError):
+                event.values["train_loss"] = 0.0
+            with pytest.raises(AttributeError):
+                event.epoch = 99
+            return True
+
+        runs = []
+        for hooks in ([], [Watch(start=meddle, update=meddle, epoch=meddle, end=meddle)]):
+            model = make_model(dropout=0.5)
+            history = fit(
+                model, batches_of(X, Y, 20), [(X, Y)], epochs=3, optimizer=sgd(model), hooks=hooks,
+                early_stopping=EarlyStopping(),
+            )  # fmt: skip
+            runs.append((weights(model), history["train_loss"], history["val_loss"]))
+            assert model.training
+        assert torch.equal(runs[0][0], runs[1][0])
+        assert runs[0][1:] == runs[1][1:]
+
+    def test_may_evaluate_on_the_way(self):
+        model, seen = make_model(), []
+        test = [make_data(seed=2)]
+        fit(model, [(X, Y)], epochs=2, optimizer=sgd(model), hooks=[lambda e: seen.append(evaluate(e.model, test))])
+        assert seen[1]["loss"] < seen[0]["loss"]
+
+    def test_an_error_in_a_hook_is_not_hidden(self):
+        def broken(event):
+            raise RuntimeError("my own mistake")
+
+        model = make_model()
+        with pytest.raises(RuntimeError, match="my own mistake"):
+            fit(model, [(X, Y)], epochs=1, optimizer=sgd(model), hooks=[broken])
+
+
+def test_importing_train_loads_nothing_heavy():
+    heavy = ["matplotlib", "pandas", "sklearn", "torchmetrics", "torchvision", "tensorboard", "scipy"]
+    code = f"import sys, nnlab_helpers.train, nnlab_helpers.metrics; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

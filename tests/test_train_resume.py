@@ -1,0 +1,239 @@
+"""Checkpoints: whole or not there, and a resumed run ends where the uninterrupted one does, bit for bit."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import lr_scheduler
+from torch.utils.data import DataLoader, TensorDataset
+from training import X, Y, make_model, sgd, weights
+
+from nnlab_helpers.augment import Noise
+from nnlab_helpers.data import TensorLoader
+from nnlab_helpers.models import MLP
+from nnlab_helpers.train import EarlyStopping, fit, load_checkpoint, save_checkpoint
+
+EPOCHS = 6
+IMAGES = (X.reshape(50, 1, 2, 3) * 0.1 + 0.5).clamp(0, 1)
+
+SCHEDULERS = {
+    "none": None,
+    "cosine": lambda optimizer: lr_scheduler.CosineAnnealingLR(optimizer, EPOCHS),
+    "multi-step": lambda optimizer: lr_scheduler.MultiStepLR(optimizer, [2, 4]),
+    "lambda": lambda optimizer: lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.9**epoch),
+    "plateau": lambda optimizer: lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, threshold=0.5),
+    "warm-up": lambda optimizer: lr_scheduler.SequentialLR(
+        optimizer,
+        [lr_scheduler.LinearLR(optimizer, total_iters=2), lr_scheduler.ExponentialLR(optimizer, 0.9)],
+        milestones=[2],
+    ),
+}
+
+
+class Run:
+    """A run with everything that could go astray: dropout, shuffling, augmentation, momentum, batch statistics."""
+
+    def __init__(self, loader="tensor", scheduler="none", per="epoch", stopping=None, optimizer=torch.optim.Adam):
+        torch.manual_seed(1)
+        self.model = MLP(6, (16,), 3, norm="batch", dropout=0.4)
+        self.optimizer = optimizer(self.model.parameters(), lr=0.01)
+        self.scheduler = SCHEDULERS[scheduler](self.optimizer) if scheduler != "none" else None
+        if loader == "tensor":
+            self.loader = TensorLoader((IMAGES, Y), batch_size=16, shuffle=True, augment=Noise(0.1), device="cpu")
+        else:
+            generator = torch.Generator().manual_seed(3) if loader == "own generator" else None
+            self.loader = DataLoader(TensorDataset(IMAGES, Y), batch_size=16, shuffle=True, generator=generator)
+        self.arguments = {"scheduler": self.scheduler, "scheduler_per": per, "early_stopping": stopping}
+
+    def fit(self, epochs=EPOCHS, **kwargs):
+        val = [(IMAGES[:20], Y[:20])]
+        return fit(
+            self.model, self.loader, val, epochs=epochs, optimizer=self.optimizer, **self.arguments, **kwargs
+        )  # fmt: skip
+
+
+def numbers(history):
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in history]
+
+
+def in_two_parts(path: Path, first: int = 3, epochs: int = EPOCHS, **setting):
+    """Train to epoch `first`, then, as in another process, build everything anew and go on to the end."""
+    Run(**setting).fit(epochs=first, checkpoint=path)
+    torch.manual_seed(999)
+    torch.rand(17)
+    resumed = Run(**setting)
+    torch.manual_seed(1000)
+    history = resumed.fit(epochs=epochs, checkpoint=path, resume=True)
+    return resumed, history
+
+
+def assert_same(one: Run, other: Run) -> None:
+    assert torch.equal(weights(one.model), weights(other.model))
+    ours, theirs = one.optimizer.state_dict()["state"], other.optimizer.state_dict()["state"]
+    for key in ours:
+        assert all(torch.equal(ours[key][name], theirs[key][name]) for name in ours[key])
+
+
+@pytest.mark.parametrize("loader", ["tensor", "own generator", "global generator"])
+def test_resumed_ends_where_uninterrupted_does(tmp_path, loader):
+    whole = Run(loader)
+    history = whole.fit()
+    resumed, resumed_history = in_two_parts(tmp_path / "run.pt", loader=loader)
+    assert_same(whole, resumed)
+    assert numbers(resumed_history) == numbers(history)
+    assert len({row["train_loss"] for row in history}) == EPOCHS, "the runs must have something to get wrong"
+
+
+@pytest.mark.parametrize("scheduler", [name for name in SCHEDULERS if name != "none"])
+def test_schedulers_go_on(tmp_path, scheduler):
+    per = "step" if scheduler in ("cosine", "lambda") else "epoch"
+    setting = {"scheduler": scheduler, "per": per, "optimizer": lambda p, lr: torch.optim.SGD(p, lr, momentum=0.9)}
+    whole = Run(**setting)
+    history = whole.fit()
+    resumed, resumed_history = in_two_parts(tmp_path / "run.pt", **setting)
+    assert numbers(resumed_history) == numbers(history)
+    assert torch.equal(weights(whole.model), weights(resumed.model))
+    assert len(set(history["learning_rate"])) > 1
+
+
+@pytest.mark.parametrize("first", [1, 3])
+def test_early_stopping_goes_on(tmp_path, first):
+    def setting():
+        return {"stopping": EarlyStopping(patience=2, min_delta=10.0), "loader": "tensor"}
+
+    whole = Run(**setting())
+    history = whole.fit()
+    Run(**setting()).fit(epochs=first, checkpoint=tmp_path / "run.pt")
+    resumed = Run(**setting())
+    resumed_history = resumed.fit(checkpoint=tmp_path / "run.pt", resume=True)
+    assert len(history) == 3
+    assert history.ended == resumed_history.ended == "early stopping"
+    assert numbers(resumed_history) == numbers(history)
+    assert torch.equal(weights(whole.model), weights(resumed.model))
+
+
+def test_an_interrupted_epoch_is_done_again(tmp_path):
+    """The hand comes down in the middle of epoch 3; resuming starts from the end of epoch 2."""
+    whole = Run()
+    history = whole.fit()
+    broken = Run()
+
+    class Stop:
+        def on_update(self, event):
+            if event.update == 10:
+                raise KeyboardInterrupt
+
+    assert len(broken.fit(checkpoint=tmp_path / "run.pt", hooks=[Stop()])) == 2
+    resumed = Run()
+    assert numbers(resumed.fit(checkpoint=tmp_path / "run.pt", resume=True)) == numbers(history)
+    assert_same(whole, resumed)
+
+
+def test_hooks_do_not_disturb_a_run():
+    plain = Run()
+    history = plain.fit()
+    watched = Run()
+
+    class Nosy:
+        def on_update(self, event):
+            event.model.eval()
+            torch.rand(3)
+
+        def on_epoch(self, event):
+            event.model.eval()
+            torch.manual_seed(0)
+            return "stop"
+
+    assert numbers(watched.fit(hooks=[Nosy()])) == numbers(history)
+    assert_same(plain, watched)
+
+
+def test_resume_without_a_file_starts(tmp_path):
+    run = Run()
+    assert len(run.fit(epochs=1, checkpoint=tmp_path / "new" / "run.pt", resume=True)) == 1
+    assert (tmp_path / "new" / "run.pt").is_file()
+    assert len(run.fit(epochs=1, checkpoint=tmp_path / "new" / "run.pt", resume=True)) == 1
+
+
+def test_save_and_load(tmp_path):
+    model, other = make_model(0), make_model(1)
+    optimizer = sgd(model)
+    save_checkpoint(tmp_path / "model.pt", model, optimizer=optimizer, epoch=7, note=None)
+    content = load_checkpoint(tmp_path / "model.pt", other)
+    assert torch.equal(weights(model), weights(other))
+    assert (content["epoch"], content["note"]) == (7, None)
+    assert load_checkpoint(tmp_path / "model.pt")["model"].keys() == model.state_dict().keys()
+
+
+def test_loading_runs_no_code(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "sprung",))
+
+    torch.save({"format": "nnlab-checkpoint-1", "model": Trap()}, tmp_path / "trap.pt")
+    with pytest.raises(ValueError, match="damaged, or no checkpoint"):
+        load_checkpoint(tmp_path / "trap.pt")
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, OSError])
+def test_a_failed_write_leaves_the_last_checkpoint(tmp_path, monkeypatch, failure):
+    path = tmp_path / "run.pt"
+    save_checkpoint(path, make_model(0))
+    before = path.read_bytes()
+
+    def half(content, file):
+        file.write(b"half a check")
+        raise failure
+
+    monkeypatch.setattr(torch, "save", half)
+    with pytest.raises(failure):
+        save_checkpoint(path, make_model(1))
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        (lambda: MLP(6, (9,), 3), r"layers\.1\.weight is \[8, 6\] in the checkpoint and \[9, 6\] in the model"),
+        (lambda: MLP(6, (8, 8), 3), r"layers\.5\.weight is only in the model"),
+        (lambda: MLP(6, (), 3), r"layers\.3\.weight is only in the checkpoint"),
+        (lambda: nn.Linear(6, 3), "another architecture.*and 3 more"),
+    ],
+)
+def test_another_architecture(tmp_path, other, says):
+    save_checkpoint(tmp_path / "run.pt", make_model())
+    model = other()
+    before = weights(model)
+    with pytest.raises(ValueError, match=says):
+        load_checkpoint(tmp_path / "run.pt", model)
+    assert torch.equal(weights(model), before)
+
+
+def test_another_kind_of_run(tmp_path):
+    Run().fit(epochs=1, checkpoint=tmp_path / "run.pt")
+    with pytest.raises(ValueError, match="holds no scheduler"):
+        Run(scheduler="cosine").fit(checkpoint=tmp_path / "run.pt", resume=True)
+    save_checkpoint(tmp_path / "part.pt", make_model(), optimizer=sgd(nn.Linear(2, 2)))
+    model = make_model()
+    with pytest.raises(ValueError, match=r"the optimizer in .* does not fit"):
+        load_checkpoint(tmp_path / "part.pt", model, optimizer=torch.optim.SGD([model.layers[1].weight]))
+
+
+def test_files_that_are_none(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no checkpoint at"):
+        load_checkpoint(tmp_path / "nowhere.pt")
+    torch.save(make_model().state_dict(), tmp_path / "weights.pt")
+    with pytest.raises(ValueError, match="no checkpoint of save_checkpoint"):
+        load_checkpoint(tmp_path / "weights.pt")
+    save_checkpoint(tmp_path / "cut.pt", make_model())
+    whole = (tmp_path / "cut.pt").read_bytes()
+    for content in (b"", b"text", whole[: len(whole) // 2], pickle.dumps({"format": 1})):
+        (tmp_path / "cut.pt").write_bytes(content)
+        with pytest.raises(ValueError, match="damaged, or no checkpoint"):
+            load_checkpoint(tmp_path / "cut.pt")
