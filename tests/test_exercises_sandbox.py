@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -193,3 +194,35 @@ def test_printing_is_kept_up_to_a_limit(capsys) -> None:
         warnings.warn("not shown", stacklevel=1)
     assert printed.text == "hello\nxxxx"
     assert capsys.readouterr() == ("", "")
+
+
+def test_time_for_imports_does_not_count() -> None:
+    def work():
+        end = time.process_time() + 0.3
+        while time.process_time() < end:
+            pass
+
+    def slow_import():
+        work()
+        sys.modules["something_that_takes_its_time"] = sys
+        work()
+        return "done"
+
+    try:
+        assert limited(slow_import, 0.45) == "done"
+        assert isinstance(limited(slow_import, 0.45), Late)  # the second time it is no news
+    finally:
+        del sys.modules["something_that_takes_its_time"]
+
+
+def test_the_first_check_loads_nothing_heavy() -> None:
+    """Some switches of torch load hundreds of modules when they are set, not when they are read."""
+    code = (
+        "import sys, torch\n"
+        "from nnlab_helpers.exercises.sandbox import Modes, Printed, captured, undisturbed\n"
+        "before = len(sys.modules)\n"
+        "with undisturbed(1), captured(Printed()): Modes().restore()\n"
+        "print(len(sys.modules) - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 20

@@ -48,15 +48,18 @@ class Late:
 
 
 class _Clock:
-    """Decides whether the time is over, and how soon to ask again."""
+    """Decides whether the time is over, and how soon to ask again. Asked often, it does not count imports."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
+        self.tick = min(seconds / 4, 0.2)
         self.active = True
-        self.wall = time.monotonic()
-        self.processor = time.process_time()
         self.random = random.Random(0)
+        self.start()
         self.place: Place | None = None  # where the learner's code was when the time was over
+
+    def start(self) -> None:
+        self.wall, self.processor, self.modules = time.monotonic(), time.process_time(), len(sys.modules)
 
     def note_place(self, frame: types.FrameType | None) -> None:
         """Remember the innermost line of the learner's, the first time this is asked."""
@@ -66,12 +69,14 @@ class _Clock:
             frame = frame.f_back
 
     def over(self) -> bool:
+        if len(sys.modules) > self.modules:  # torch loads its larger parts on first use, for seconds
+            self.start()
         waited = time.monotonic() - self.wall
         worked = time.process_time() - self.processor
         return waited >= self.seconds and (worked >= self.seconds / 2 or waited >= PATIENCE * self.seconds)
 
     def again(self) -> float:
-        return self.random.choice(REPEATS) if self.over() else self.seconds / 4
+        return self.random.choice(REPEATS) if self.over() else self.tick
 
 
 def limited(work: Callable[[], T], seconds: float) -> T | Late:
@@ -101,7 +106,8 @@ def _limited_by_signal(work: Callable[[], T], clock: _Clock) -> T:
             raise TimeUp
 
     handler = signal.signal(signal.SIGALRM, ring)
-    rest, interval = signal.setitimer(signal.ITIMER_REAL, clock.seconds)
+    began = time.monotonic()
+    rest, interval = signal.setitimer(signal.ITIMER_REAL, clock.tick)
     try:
         return work()
     finally:
@@ -109,7 +115,7 @@ def _limited_by_signal(work: Callable[[], T], clock: _Clock) -> T:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, handler)
         if rest:
-            signal.setitimer(signal.ITIMER_REAL, max(rest - (time.monotonic() - clock.wall), 1e-3), interval)
+            signal.setitimer(signal.ITIMER_REAL, max(rest - (time.monotonic() - began), 1e-3), interval)
 
 
 def _limited_by_thread(work: Callable[[], T], clock: _Clock) -> T:
@@ -117,13 +123,15 @@ def _limited_by_thread(work: Callable[[], T], clock: _Clock) -> T:
     send = ctypes.pythonapi.PyThreadState_SetAsyncExc
     turn = threading.Lock()
     done = threading.Event()
+    interval = sys.getswitchinterval()
 
     def watch() -> None:
-        wait = clock.seconds
+        wait = clock.tick
         while not done.wait(max(wait, 1e-4)):
             with turn:
                 if clock.active and clock.over():
                     clock.note_place(sys._current_frames().get(learner))
+                    sys.setswitchinterval(1e-6)  # take turns so often that some turn begins outside of a `try`
                     send(ctypes.c_ulong(learner), ctypes.py_object(TimeUp))
             wait = clock.again()
 
@@ -137,6 +145,7 @@ def _limited_by_thread(work: Callable[[], T], clock: _Clock) -> T:
         with turn:
             send(ctypes.c_ulong(learner), None)  # one that was sent and has not arrived
         watcher.join()
+        sys.setswitchinterval(interval)
 
 
 class Printed(io.TextIOBase):
@@ -207,7 +216,8 @@ class Modes:
         if torch.get_default_device() != self.device:
             torch.set_default_device(self.device)
         torch.autograd.set_detect_anomaly(self.anomaly)
-        torch.use_deterministic_algorithms(self.deterministic)
+        if torch.are_deterministic_algorithms_enabled() != self.deterministic:  # setting it takes seconds at first
+            torch.use_deterministic_algorithms(self.deterministic)
         if torch.get_num_threads() != self.threads:
             torch.set_num_threads(self.threads)
         np.seterr(**self.errors)
@@ -237,7 +247,9 @@ def undisturbed(seed: int) -> Iterator[None]:
             torch.set_default_device("cpu")
         random.seed(seed)
         np.random.seed(seed)
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
+        if cuda is not None:
+            torch.cuda.manual_seed_all(seed)
         yield
     finally:
         modes.restore()
