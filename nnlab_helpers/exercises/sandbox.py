@@ -101,13 +101,14 @@ def _limited_by_signal(work: Callable[[], T], clock: _Clock) -> T:
         over = clock.over()
         if over:
             clock.note_place(frame)
-        signal.setitimer(signal.ITIMER_REAL, clock.again())
+        # Once more and then again and again: a signal that comes right before a long sleep does not end it.
+        signal.setitimer(signal.ITIMER_REAL, clock.again(), clock.tick)
         if over:
             raise TimeUp
 
     handler = signal.signal(signal.SIGALRM, ring)
     began = time.monotonic()
-    rest, interval = signal.setitimer(signal.ITIMER_REAL, clock.tick)
+    rest, interval = signal.setitimer(signal.ITIMER_REAL, clock.tick, clock.tick)
     try:
         return work()
     finally:
