@@ -147,6 +147,7 @@ def image(number=1):
 
 
 DRAW = "from IPython.display import display\ndisplay({'image/png': 'aaaa', 'text/plain': '<figure>'}, raw=True)"
+STYLED = '<style scoped>td { color: red }</style><td style="color: red">0.501</td>'
 FRAME = "display({'text/html': '<td>%s</td>', 'text/plain': '%s'}, raw=True)"
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 CELLS = {
@@ -170,7 +171,7 @@ CELLS = {
     "an image less": (code(DRAW, outputs=image(2)), FAILED, "image/png: 2 stored, 1 fresh"),
     "a table": (
         code(FRAME % (0.5, 0.5), outputs=[
-            new_output("display_data", data={"text/html": "<td>0.501</td>", "text/plain": "0.501"})]), PASSED, "",
+            new_output("display_data", data={"text/html": STYLED, "text/plain": "0.501"})]), PASSED, "",
     ),
     "another table": (
         code(FRAME % (0.6, 0.5), outputs=[

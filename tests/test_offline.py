@@ -11,9 +11,9 @@ ATTEMPT = f"import socket; socket.create_connection(('{ELSEWHERE}', 80), timeout
 
 
 def test_no_connection_leaves_this_machine():
-    with pytest.raises(OSError, match="the network is cut in tests: no connection to 192.0.2.1"):
+    with pytest.raises(OSError, match=f"no connection to {ELSEWHERE}"):
         socket.create_connection((ELSEWHERE, 80), timeout=5)
-    with pytest.raises(socket.gaierror, match="no look-up of example.org"):
+    with pytest.raises(socket.gaierror, match="no look-up of example"):
         socket.getaddrinfo("example.org", 80)
 
 

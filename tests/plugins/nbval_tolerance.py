@@ -33,6 +33,7 @@ RTOL = 0.01
 ATOL = 1e-5  # rounding noise of float32 prints as 3e-07 or 2e-06, and is worth as much as zero
 IMAGES = {"image/png", "image/jpeg", "image/svg+xml", "application/pdf"}
 NOT_COMPARED = {"application/vnd.jupyter.widget-view+json"}  # model ids are random
+STYLE = re.compile(r'\s+style="[^"]*"|<style\b.*?</style>', re.DOTALL)  # how a table looks is not compared
 SHOWN = 5  # differing numbers named in a failure
 
 # Comparing two texts -----------------------------------------------------------------------------------------------
@@ -300,7 +301,7 @@ class TolerantCell(IPyNbCell):
                 for mime, value in output.data.items():
                     if mime not in NOT_COMPARED:
                         text = value if isinstance(value, str) else json.dumps(value, indent=1, sort_keys=True)
-                        found[mime].append(self.sanitize(text))
+                        found[mime].append(self.sanitize(STYLE.sub("", text) if mime == "text/html" else text))
         return found
 
 

@@ -5,26 +5,29 @@ import ipaddress
 import socket
 import sys
 
+HERE = {"", "localhost", socket.gethostname()}
 
-def _is_local(host: object) -> bool:
-    """Whether an address or name is this machine's own; no lookup is made."""
-    if not isinstance(host, str | bytes) or host in ("", "localhost", socket.gethostname()):
-        return True
-    name = host.decode() if isinstance(host, bytes) else host
+
+def _address(host: object) -> "ipaddress.IPv4Address | ipaddress.IPv6Address | None":
+    name = host.decode() if isinstance(host, bytes) else str(host)
     try:
-        address = ipaddress.ip_address(name.partition("%")[0])
+        return ipaddress.ip_address(name.partition("%")[0])
     except ValueError:
-        return False
-    return address.is_loopback or address.is_unspecified
+        return None
 
 
 def _refuse(event: str, arguments: tuple) -> None:
     if event in ("socket.connect", "socket.sendto"):
-        address = arguments[1]  # a path for a Unix socket, else (host, port, ...)
-        if isinstance(address, tuple) and not _is_local(address[0]):
-            raise OSError(errno.ENETUNREACH, f"the network is cut in tests: no connection to {address[0]}")
-    elif event in ("socket.getaddrinfo", "socket.gethostbyname") and not _is_local(arguments[0]):
-        raise socket.gaierror(socket.EAI_AGAIN, f"the network is cut in tests: no look-up of {arguments[0]}")
+        target = arguments[1]  # a path for a Unix socket, else (host, port, ...)
+        if not isinstance(target, tuple) or target[0] in HERE:
+            return
+        address = _address(target[0])
+        if address is None or not (address.is_loopback or address.is_unspecified):
+            raise OSError(errno.ENETUNREACH, f"the network is cut in tests: no connection to {target[0]}")
+    elif event in ("socket.getaddrinfo", "socket.gethostbyname"):
+        host = arguments[0]
+        if host is not None and host not in HERE and _address(host) is None:
+            raise socket.gaierror(socket.EAI_AGAIN, f"the network is cut in tests: no look-up of {host}")
 
 
 sys.addaudithook(_refuse)
