@@ -31,7 +31,7 @@ keep_record(False)  # running this notebook does not mark your own exercises as 
 # %%
 def cross_entropy(logits, labels):
     """Mean cross-entropy of `logits` [B, C] for the classes `labels` [B]."""
-    right = logits.gather(1, labels[:, None])[:, 0]  # [B]: each row's logit of its true class
+    right = logits.gather(1, labels[:, None])[:, 0]  # [B]: the true class's
     return (logits.logsumexp(dim=1) - right).mean()
 
 
@@ -133,7 +133,7 @@ check("day06.repaired_loop", repaired_loop)
 
 # %%
 def decayed_rate(epoch, initial, factor, every):
-    """The learning rate in epoch `epoch` (from 0): `initial`, times `factor` after every `every` epochs."""
+    """The rate in epoch `epoch`, which falls by `factor` every `every` epochs."""
     return initial * factor ** (epoch // every)
 
 
@@ -151,7 +151,7 @@ check("day06.decayed_rate", decayed_rate)
 
 # %%
 def early_stop(losses, patience):
-    """(epoch with the best loss seen, epoch after which training stops), both counted from 0."""
+    """(best epoch seen, epoch after which training stops), both counted from 0."""
     best = 0
     for epoch, loss in enumerate(losses):
         if loss < losses[best]:
