@@ -167,9 +167,10 @@ def find(id: str) -> Exercise:
     return REGISTRY[id]
 
 
-def grade(id: str, answer: Any, *, time_limit: float = TIME_LIMIT) -> Outcome:
+def grade(id: str, answer: Any, *, time_limit: float | None = None) -> Outcome:
     """Check `answer` without showing or recording anything. Raises only what `find` does."""
     found = find(id)
+    time_limit = TIME_LIMIT if time_limit is None else time_limit
     waiting = f'hint("{id}") gives the first of {len(found.hints)} hints'
     if untouched(answer):
         return Outcome(found, "not attempted", f"not attempted yet   {waiting}")

@@ -83,14 +83,13 @@ class Trial:
 
     def failed(self, error: BaseException) -> Wrong:
         """Return the verdict on code that ended with `error`, at the learner's own line."""
-        return self.stopped(f"{self._at()}{first_line(error)}", learners_line(error))
+        return self.stopped(first_line(error), learners_line(error))
 
     def stopped(self, headline: str, place: Place | None) -> Wrong:
         """Return the verdict on code that came to an end at `place`."""
-        if place is not None:
-            return Wrong(headline, f"in line {place[0]} of your code: `{place[1]}`" if place[1] else "")
-        names = ", ".join(self._arguments)
-        return Wrong(headline, f"It was called with: {names}." if names else "")
+        notes = [f"in line {place[0]} of your code: `{place[1]}`"] if place and place[1] else []
+        given = given_in(self._arguments) or ", ".join(self._arguments)
+        return Wrong(headline, "\n".join([*notes, f"called with {given}"] if given else notes))
 
     @property
     def printed(self) -> str:

@@ -96,7 +96,7 @@ def given_in(arguments: dict[str, Any], most: int = 3) -> str:
     parts = []
     for name, value in arguments.items():
         if isinstance(value, torch.Tensor | np.ndarray):
-            small = 0 < np.prod(value.shape, dtype=int) <= FEW
+            small = 0 < np.prod(value.shape, dtype=int) <= (FEW if len(value.shape) < 2 else 4)
             parts.append(f"{name} = {show(value)}" if small else f"{name} of shape {list(value.shape)}")
         elif isinstance(value, bool | int | float | str | np.number | tuple | list | dict):
             text = show(value)
