@@ -134,7 +134,7 @@ WANT = T([[0.3, -1.2, 0.7], [2.0, 0.1, -0.4], [0.5, 0.6, 0.9]])
         (WANT.T, WANT, "transposed"),
         (8 * WANT, WANT, "8 times too large, and 8 is a size of the input: summed where a mean was asked?"),
         (WANT / 8, WANT, "8 times too small, and 8 is a size of the input"),
-        (2 * WANT, WANT, "2 times too large."),
+        (2 * WANT, WANT, "That is twice what was expected."),
         (8 * T(0.3), T(0.3), "8 times too large"),
         (2.4, 0.3, "8 times too large"),
         (1.7 * WANT, WANT, "Every entry is 1.7 times"),

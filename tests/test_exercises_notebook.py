@@ -85,7 +85,7 @@ INDENT = " " * len("✗ day90.double   ")
         ),
         (
             "prints",
-            f"✗ day90.double   at x = 3.0 expected 6.0, got 3.0\n{INDENT}That is 2 times too small.\n"
+            f"✗ day90.double   at x = 3.0 expected 6.0, got 3.0\n{INDENT}That is half of what was expected.\n"
             f"{INDENT}Your code printed:\n{INDENT}  <b>shape</b> torch.Size([1])",
         ),
         ("class stub", '○ day90.net   not attempted yet   hint("day90.net") gives the first of 2 hints'),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -187,7 +187,7 @@ def _dtype(value: Any) -> str:
     return str(value.dtype).removeprefix("torch.")
 
 
-def recognise(got: Any, want: Any, sizes: Iterable[int], rtol: float = 1e-3) -> str:
+def recognise(got: Any, want: Any, sizes: Collection[int], rtol: float = 1e-3) -> str:
     """Return a sentence on how `got` differs from `want` as a whole, or "": turned sign, transposed, n times, shifted.
 
     `sizes` are the numbers that a factor is explained by: the sizes of the dimensions that went in.
@@ -211,11 +211,13 @@ def recognise(got: Any, want: Any, sizes: Iterable[int], rtol: float = 1e-3) -> 
     if one.ndim == 2 and one.shape[0] == one.shape[1] > 1 and alike(one, other.T):
         return "The numbers are right, but transposed: rows and columns have changed places."
     for size in () if whole else sorted({2, *(n for n in sizes if n > 1)}):
-        cause = _because(size, sizes)
+        known = size in sizes
         if alike(one, other * size):
-            return f"That is {size} times too large{cause('summed where a mean was asked')}"
+            why = f"{size} times too large, and {size} is a size of the input: summed where a mean was asked?"
+            return f"That is {why if known else 'twice what was expected.'}"
         if alike(one * size, other):
-            return f"That is {size} times too small{cause('averaged where a sum was asked, or divided twice')}"
+            why = f"{size} times too small, and {size} is a size of the input: averaged where a sum was asked?"
+            return f"That is {why if known else 'half of what was expected.'}"
     if other.size > 1 and not whole:
         ratio = float(one.ravel()[np.abs(other).argmax()] / other.ravel()[np.abs(other).argmax()])
         if abs(ratio) > 1e-6 and alike(one, other * ratio):
@@ -225,11 +227,6 @@ def recognise(got: Any, want: Any, sizes: Iterable[int], rtol: float = 1e-3) -> 
     if whole and other.size == 1 and abs(float(one.item() - other.item())) == 1:
         return f"One too {'many' if one.item() > other.item() else 'few'}."
     return ""
-
-
-def _because(size: int, sizes: Iterable[int]) -> Callable[[str], str]:
-    known = size in set(sizes)
-    return lambda cause: f", and {size} is a size of the input: {cause}?" if known else "."
 
 
 def _tensorless(value: Any) -> Any:

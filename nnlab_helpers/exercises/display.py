@@ -102,8 +102,9 @@ def mark_html(mark: str) -> str:
 
 
 def rich(text: str) -> str:
-    """Escape `text` for HTML, with `code` in backticks set as code."""
-    return re.sub(r"`([^`]+)`", rf'<code style="{CODE}">\1</code>', html.escape(text, quote=False))
+    """Escape `text` for HTML, with `code` in backticks, and calls of `hint`, set as code."""
+    code = rf'<code style="{CODE}">\1\2</code>'
+    return re.sub(r'`([^`]+)`|(?<!`)(hint\("[\w.]+"\))', code, html.escape(text, quote=False))
 
 
 def printable(text: str) -> str:
