@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 
+from nnlab_helpers.exercises import sandbox
 from nnlab_helpers.exercises.sandbox import Late, Modes, Printed, captured, limited, undisturbed
 
 
@@ -163,6 +164,7 @@ def test_a_check_starts_from_ordinary_modes_whatever_the_notebook_did() -> None:
         with undisturbed(1):
             assert torch.is_grad_enabled()
             assert torch.get_default_dtype() == torch.float32
+            assert torch.get_num_threads() == 1
             first = torch.rand(3), np.random.rand(3), random.random()
         assert not torch.is_grad_enabled()
         assert torch.get_default_dtype() == torch.float64
@@ -196,23 +198,57 @@ def test_printing_is_kept_up_to_a_limit(capsys) -> None:
     assert capsys.readouterr() == ("", "")
 
 
-def test_time_for_imports_does_not_count() -> None:
-    def work():
-        end = time.process_time() + 0.3
-        while time.process_time() < end:
-            pass
+class FakeTime:
+    """A clock on the wall and one on the processor, moved by hand."""
 
-    def slow_import():
-        work()
-        sys.modules["something_that_takes_its_time"] = sys
-        work()
-        return "done"
+    def __init__(self) -> None:
+        self.wall = self.processor = 0.0
 
-    try:
-        assert limited(slow_import, 0.45) == "done"
-        assert isinstance(limited(slow_import, 0.45), Late)  # the second time it is no news
-    finally:
-        del sys.modules["something_that_takes_its_time"]
+    def monotonic(self) -> float:
+        return self.wall
+
+    def process_time(self) -> float:
+        return self.processor
+
+    def move(self, wall: float, processor: float) -> None:
+        self.wall += wall
+        self.processor += processor
+
+
+@pytest.fixture
+def clock(monkeypatch) -> tuple[FakeTime, sandbox._Clock]:
+    fake = FakeTime()
+    monkeypatch.setattr(sandbox, "time", fake)
+    return fake, sandbox._Clock(4.0)
+
+
+def test_time_is_over_when_the_limit_was_spent_working(clock) -> None:
+    fake, clock = clock
+    fake.move(3.9, 3.9)
+    assert not clock.over()
+    assert clock.again() == clock.tick
+    fake.move(0.2, 0.2)
+    assert clock.over()
+    assert clock.again() < clock.tick
+
+
+def test_a_busy_machine_and_a_sleeper_get_more_time_but_not_for_ever(clock) -> None:
+    fake, clock = clock
+    fake.move(8.0, 1.0)
+    assert not clock.over()
+    fake.move(4.0, 0.0)
+    assert clock.over()
+
+
+def test_time_for_imports_does_not_count(clock, monkeypatch) -> None:
+    fake, clock = clock
+    fake.move(3.9, 3.9)
+    monkeypatch.setitem(sys.modules, "something_that_takes_its_time", sys)
+    assert not clock.over()
+    fake.move(3.9, 3.9)
+    assert not clock.over()
+    fake.move(0.2, 0.2)
+    assert clock.over()
 
 
 def test_the_first_check_loads_nothing_heavy() -> None:

@@ -344,6 +344,7 @@ def early_stop(answer: Callable[..., Any], t: Trial) -> None:
         ([3.0, 3.5, 2.0, 2.5, 1.0, 1.5, 1.4], 2),
         ([1.0, 1.0, 1.0, 1.0], 2),
         ([0.5], 3),
+        ([3.0, 1.0, 2.0], 3),  # the run ends while it still waits
     ]
     cases += [(t.rand(12).tolist(), patience) for patience in (1, 2, 3, 5)]
     for losses, patience in cases:

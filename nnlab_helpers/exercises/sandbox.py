@@ -237,13 +237,14 @@ def _folder() -> str | None:
 
 @contextmanager
 def undisturbed(seed: int) -> Iterator[None]:
-    """Inside: ordinary modes and every global generator seeded with `seed`. Afterwards: everything as it was."""
+    """Inside: ordinary modes, one thread, global generators seeded with `seed`. Afterwards: everything as it was."""
     modes = Modes()
     python, arrays, tensors = random.getstate(), np.random.get_state(), torch.get_rng_state()
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
     try:
         torch.set_grad_enabled(True)
         torch.set_default_dtype(torch.float32)
+        torch.set_num_threads(1)  # a check's tensors are small: two threads would mostly wait for each other
         if modes.device != torch.device("cpu"):
             torch.set_default_device("cpu")
         random.seed(seed)
