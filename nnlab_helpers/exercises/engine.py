@@ -45,6 +45,8 @@ For authors: an exercise in five steps
      misconceptions, `any_of(v1, v2)` several values for one message; a value may be a `lambda:`. A turned sign, a
      transposed result, a factor that is the batch size and a constant offset are recognised without it.
      `what="the gradient of w"` says which of several results. `t.fail(message)`, `t.require(condition, message)`.
+   - Everything a checker hands over lies on the CPU, so that a check is the same everywhere: let tasks speak of the
+     inputs ("on the device of `x`"), not of the lesson's `device`. A check runs in one thread.
    - A check takes well under a second. A learner's code that takes longer than `TIME_LIMIT` seconds is stopped.
    - Messages speak to the learner, in full sentences, and do not give the solution away. `code` goes in backticks.
 

@@ -16,7 +16,7 @@ from survivors import SURVIVORS
 
 from nnlab_helpers.exercises.engine import grade
 
-EXAMPLES = 40  # mutants tried per exercise, of often more than a hundred
+EXAMPLES = 100  # mutants tried per exercise: mostly all there are
 SHORTEST_LIMIT = 0.5  # seconds, for mutants that never end
 
 
@@ -79,6 +79,50 @@ def test_mutants_are_refused(exercise_id: str, record_property) -> None:
     assert not unexplained, "the checker accepts these changes:\n  " + "\n  ".join(unexplained)
     refused = sorted(set(reasons) - survived)
     assert not refused, "listed in survivors.py, but refused:\n  " + "\n  ".join(refused)
+
+
+CODE = '''
+def f(x, dim=1):
+    """Doc."""
+    if dim > 9:
+        raise ValueError(f"{dim} - 1")
+    total = x.sum(dim=0) - 2.0
+    total.add_(1)
+    return total
+'''
+CHANGED = "total = x.sum(dim=0) - 2.0"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (CHANGED, "total = x.sum(dim=1) - 2.0"),
+        (CHANGED, "total = x.sum(dim=0) + 2.0"),
+        (CHANGED, "total = x.sum(dim=0) - 4.0"),
+        (CHANGED, "total = x.sum(dim=0)"),
+        (CHANGED, "total = x.sum() - 2.0"),
+        (CHANGED, "total = x.mean(dim=0) - 2.0"),
+        (CHANGED, "total = x - 2.0"),
+        (CHANGED, "total = 2.0 - x.sum(dim=0)"),
+        (CHANGED, "(removed)"),
+        ("total.add_(1)", "(removed)"),
+        ("if dim > 9:", "if dim >= 9:"),
+        ("return total", "return -total"),
+    ],
+)
+def test_mutants_make_the_slips_of_learners(before: str, after: str) -> None:
+    assert f"{before}  ->  {after}" in [mutant.change for mutant in mutants(ast.parse(CODE).body[0])]
+
+
+def test_mutants_are_all_different_and_leave_signatures_docstrings_and_errors_alone() -> None:
+    original = ast.parse(CODE).body[0]
+    found = mutants(original)
+    texts = [ast.unparse(mutant.code) for mutant in found]
+    assert len({*texts, ast.unparse(original)}) == len(texts) + 1
+    assert ast.unparse(original) == ast.unparse(ast.parse(CODE))
+    assert all("def f(x, dim=1):" in text and '"""Doc."""' in text for text in texts)
+    assert not any(mutant.change.startswith("raise") for mutant in found)
+    assert found == [Mutant(old.change, new.code) for old, new in zip(mutants(original), found, strict=True)]
 
 
 def test_survivors_belong_to_exercises() -> None:
