@@ -38,7 +38,7 @@ readme: $(BASE)  ## measure each lesson and write the README's table anew
 	$(NNLAB) run --update-readme
 
 picture: $(TESTS)  ## photograph a lesson in JupyterLab for the README (needs Chromium)
-	$(PY) -m tests.browser.picture
+	$(PY) tests/browser/picture.py $(ARGS)
 
 pins: $(TESTS)  ## write constraints.txt and environment.yml anew from what is installed
 	$(NNLAB) pins

@@ -98,18 +98,16 @@ def lab(
     It is reachable from this machine alone and asks for a token, which the address it prints carries. Saving a lesson
     also saves its script in py/. Anything else on the command line goes to JupyterLab.
     """
+    import os
     import subprocess
 
-    from nnlab_helpers.cli.jupyter import lab_command
+    from nnlab_helpers.cli.jupyter import lab_command, lab_environment
 
     root, _ = _choose(None, False)
     command = lab_command(root, port=port, browser=browser, extra=context.args)
-    with subprocess.Popen(command) as server:
-        while True:
-            try:
-                raise typer.Exit(server.wait())
-            except KeyboardInterrupt:
-                pass  # JupyterLab got it too; it asks whether to stop, or stops at the second one
+    if os.name == "posix":
+        os.execve(command[0], command, lab_environment())  # what ends this process, then ends the server
+    raise typer.Exit(subprocess.call(command, env=lab_environment()))
 
 
 @app.command()

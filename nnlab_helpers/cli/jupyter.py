@@ -22,3 +22,10 @@ def lab_command(root: Path, *, port: int | None = None, browser: bool = True, ex
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")  # in a container; otherwise Jupyter refuses to start
     return [*command, *extra]
+
+
+def lab_environment() -> dict[str, str]:
+    """The environment for it: JupyterLab fetches no news and does not ask to, unless the user's settings say so."""
+    defaults = str(Path(__file__).resolve().parents[1] / "assets" / "jupyter")
+    further = os.environ.get("JUPYTER_CONFIG_PATH", "")
+    return os.environ | {"JUPYTER_CONFIG_PATH": os.pathsep.join(filter(None, [further, defaults]))}
