@@ -15,8 +15,8 @@
 # of a curve".*
 #
 # You stand on a hillside in thick fog and want to get down to the valley. You cannot see the valley. But you can feel
-# with your foot which way the ground slopes, take a step that way, and feel again. That is how every neural network
-# you have ever heard of was trained. Its "ground" has one direction per adjustable number, sometimes a billion of
+# with your foot which way the ground slopes, take a step that way, and feel again. That is how nearly every neural
+# network you have heard of was trained. Its "ground" has one direction per adjustable number, sometimes a billion of
 # them, and feeling around with a foot a billion times before each step would take for ever. Yet somehow the slope in
 # all those directions comes out of *one* walk through the calculation, backwards. Today you find out how, by building
 # the machine that does it. For a hillside we borrow fifteen crickets.
@@ -48,9 +48,9 @@ use_style()
 # %% [markdown]
 # ## A thermometer with six legs
 #
-# Crickets chirp faster when it is warm. In the 1940s the physicist George Pierce pointed a microphone at striped
-# ground crickets and wrote down, fifteen times, how often they chirped and how warm the ground was. Here is what he
-# measured. If we can learn the rule behind these numbers, we can read the temperature off a cricket.
+# Crickets chirp faster when it is warm. The physicist George Pierce listened to striped ground crickets with his
+# instruments and noted, fifteen times, how often they chirped and how warm the ground was. Here is what he published in
+# 1948. If we can learn the rule behind these numbers, we can read the temperature off a cricket.
 
 # %%
 chirps_per_second = [20.0, 16.0, 19.8, 18.4, 17.1, 15.5, 14.7, 17.1,
@@ -81,20 +81,21 @@ assert torch.corrcoef(torch.stack([chirps, y]))[0, 1] > 0.7
 #
 # ## What is in the box?
 #
-# Three things describe a tensor, and nine out of ten error messages in deep learning are about one of them: its
+# Three things describe a tensor, and most error messages in deep learning are about one of them: its
 # **shape** (how many numbers, arranged how), its **dtype** (what kind of number), and its **device** (in whose memory).
 
 # %%
 number = torch.tensor(3.5)                # []               a single number
 row = torch.tensor([1.0, 2.0, 3.0])       # [3]              a row of them
-table = torch.zeros(15, 2)                # [15, 2]          15 crickets, 2 facts about each
-photos = torch.zeros(8, 1, 28, 28)        # [8, 1, 28, 28]   8 grey images, 28 x 28 pixels
+table = torch.zeros(15, 2)                # [15, 2]          15 crickets, 2 facts each
+photos = torch.zeros(8, 1, 28, 28)        # [8, 1, 28, 28]   8 grey images, 28 x 28
 for tensor in (number, row, table, photos):
-    print(f"{tensor.ndim} dimensions, {tensor.numel():>5} numbers, {list(tensor.shape)}")
+    print(f"{tensor.ndim} dimensions, {tensor.numel():5} numbers, {list(tensor.shape)}")
 
 # %% [markdown]
 # The first number of a shape is nearly always "how many samples". From here on every shape stands in a comment behind
-# the line that makes it. It is a good habit of your own, too.
+# the line that makes it. It is a good habit of your own, too. (You will also see `.item()` a lot: it takes the single
+# number out of a tensor, as an ordinary Python number.)
 #
 # The kind of number matters more than you would think.
 #
@@ -179,9 +180,9 @@ print(f"x runs from {x.min().item():.2f} to {x.max().item():.2f}")
 # %%
 perfect = y.reshape(15, 1)                     # [15, 1]
 difference = perfect - y                       # [15, 1] - [15] -> ?
-print("average squared difference:", (difference**2).mean().item())
+print(f"average squared difference: {(difference**2).mean().item():.1f}")
 print("shape:", list(difference.shape))
-assert difference.shape == (15, 15)
+assert difference.shape == (15, 15) and (difference**2).mean() > 1
 
 # %% [markdown]
 # **What happened.** A column met a row, and the result is a table of every cricket against *every other* cricket.
@@ -202,7 +203,7 @@ assert difference.shape == (15, 15)
 # `hint("day01.broadcast_shapes")`; each call tells you a little more. Every exercise of this course has such a ladder.
 
 # %%
-broadcast_shapes = ...  # your four answers, for instance [(2, 3), "error", (7,), (1, 1)]
+broadcast_shapes = ...  # four answers, for instance [(2, 3), "error", (7,), (1, 1)]
 
 check("day01.broadcast_shapes", broadcast_shapes)
 
@@ -241,8 +242,9 @@ print(f"for each unit of bias   the loss changes by {slope_bias:.1f}")
 # %% [markdown]
 # Both are negative: more weight and more bias make the loss *smaller*. Here is the first of the two slopes as a
 # picture. With the bias held at 22, the loss is a curve over the weight, and the slope is how steep that curve is
-# where we stand. And do note how we get the curve: `weights` is a column `[121, 1]`, it meets the row of crickets, and
-# one call gives the loss of 121 different lines. Broadcasting, this time on purpose.
+# where we stand. And do note how we get the curve: `[:, None]` turns the row of 121 weights into a column `[121, 1]`,
+# the column meets the row of crickets, and one call gives the loss of 121 different lines. Broadcasting, this time on
+# purpose.
 
 # %%
 weights = torch.linspace(-6, 9, 121, device=device)[:, None]              # [121, 1]
@@ -260,12 +262,12 @@ plt.show()
 assert slope_weight < 0
 
 # %% [markdown]
-# > **Predict.** To feel the slope in 2 directions we worked out the loss 3 times: once here, once per nudge. The first
-# > network you will train, on day 6, has about a quarter of a million adjustable numbers. How often would you have to
-# > work out its loss to take a *single* step?
+# > **Predict.** To feel the slope in 2 directions we worked out the loss 3 times: once here, once per nudge. A modest
+# > network for reading digits, like that of day 6, has a quarter of a million adjustable numbers. How often would you
+# > have to work out its loss to take a *single* step?
 #
-# A quarter of a million and one times. Nobody would train anything that way. We need the slope in all directions for
-# about the price of one.
+# Once here and once per nudge: a quarter of a million times, and one. Nobody would train anything that way. We need the
+# slope in all directions for about the price of one.
 #
 # ## All slopes at once
 #
@@ -301,7 +303,7 @@ assert abs(slope_bias - bias.grad.item()) < 0.1
 # ($\partial$ reads "the slope of ... with respect to ...", $N$ is the number of crickets.) It agrees:
 
 # %%
-mistake = (weight * x + bias - y).detach()     # [15]; detach: from here on, plain numbers
+mistake = (weight * x + bias - y).detach()     # [15]; detach: plain numbers again
 by_formula = 2 * (mistake * x).mean(), 2 * mistake.mean()
 print(f"by formula: {by_formula[0].item():.2f} and {by_formula[1].item():.2f}")
 assert torch.allclose(torch.stack(by_formula), torch.stack([weight.grad, bias.grad]))
@@ -479,8 +481,8 @@ assert leaf.grad == 2**16
 
 # %% [markdown]
 # The same slope for two messages an addition. This is **backpropagation**: the chain rule, plus the patience to add up
-# before passing on. Its price is about that of the forward calculation, no matter how many slopes come out, and that
-# is why networks can be trained at all.
+# before passing on. It looks at each step of the calculation once, no matter how many slopes come out, and that is why
+# networks can be trained at all.
 #
 # Let us see it at work on a real part of a network: one neuron. It takes an input `x`, computes
 # `tanh(w * x + b)`, and is compared with a target `t` by squaring the difference.
@@ -497,8 +499,8 @@ for name, value in names.items():
 
 
 # %% [markdown]
-# And now as a picture. The next cell only draws; there is nothing to learn from how. Each box shows what the number is
-# and, below, how much the loss would move with it.
+# And now as a picture. Each box will show what the number is and, below, how much the loss would move with it. The next
+# two cells only draw; feel free to run them unread.
 
 # %%
 def places(result):
@@ -515,10 +517,11 @@ def places(result):
     return place
 
 
+# %%
 def draw(result, names):
     """Draw how `result` came about, with every number's value and slope."""
     place = places(result)
-    ax = plt.subplots(figsize=(7, 2.5))[1]
+    ax = plt.subplots(figsize=(7, 2.3))[1]
     for value, at in place.items():
         for i, (source, _) in enumerate(value.inputs):
             same = len(value.inputs) == 2 and value.inputs[1 - i][0] is source
@@ -526,11 +529,12 @@ def draw(result, names):
             ax.annotate("", at, place[source], arrowprops={
                 "arrowstyle": "-|>", "color": "gray", "shrinkA": 20, "shrinkB": 27,
                 "connectionstyle": f"arc3,rad={bend}"})
-        text = f"{names.get(value, value.symbol)}\n{value.data:.2f}\nslope {value.grad:.2f}"
+        name = names.get(value, value.symbol)
+        text = f"{name}\n{value.data:.2f}\nslope {value.grad:.2f}"
         ax.text(*at, text, ha="center", va="center", fontsize=9, zorder=5, bbox={
             "boxstyle": "round", "edgecolor": PALETTE[0],
             "facecolor": "white" if value.inputs else "#d9ecf7"})
-    ax.set(xlim=(-0.5, max(c for c, _ in place.values()) + 0.5), ylim=(-2.6, -0.4))
+    ax.set(xlim=(-0.5, max(c for c, _ in place.values()) + 0.5), ylim=(-2.4, -0.6))
     ax.axis("off")
     return ax
 
@@ -715,7 +719,7 @@ assert math.isclose(bias.grad.item(), 2 * once, rel_tol=1e-5)
 #
 # ### Exercise: what does `retain_graph=True` change? ★☆☆
 #
-# Two losses were computed from the same `leaf`, by way of something they share; for instance
+# Two losses were computed from the same `leaf`, by way of something they share. For instance:
 #
 # ```python
 # leaf = torch.tensor([1.0, 2.0], requires_grad=True)
@@ -723,11 +727,12 @@ assert math.isclose(bias.grad.item(), 2 * once, rel_tol=1e-5)
 # loss_a, loss_b = shared.sum(), (shared * shared).sum()
 # ```
 #
-# Write `two_gradients(leaf, loss_a, loss_b)`: return the gradient of `loss_a` and the gradient of `loss_b` with respect
-# to `leaf`, a pair of tensors of the shape of `leaf`. Use `backward`. Try it without `retain_graph=True` first and see
-# who complains. Then see that two more things are needed: an empty letterbox in between, and a first gradient that
-# is yours to keep (`.clone()` makes a copy that later additions don't reach). `leaf.grad` is empty when you are called.
-# For the leaf above, the answer is `[e, e²]` and `[2e², 2e⁴]`, which is about `[2.72, 7.39]` and `[14.78, 109.20]`.
+# Here is the task. Write `two_gradients(leaf, loss_a, loss_b)`: return the gradient of `loss_a` and the gradient of
+# `loss_b` with respect to `leaf`, a pair of tensors of the shape of `leaf`. Use `backward`. Try it without
+# `retain_graph=True` first and see who complains. Then see that two more things are needed: an empty letterbox in
+# between, and a first gradient that is yours to keep (`.clone()` makes a copy that later additions don't reach).
+# `leaf.grad` is empty when you are called. For the leaf above, the answer is `[e, e²]` and `[2e², 2e⁴]`, which is about
+# `[2.72, 7.39]` and `[14.78, 109.20]`.
 
 # %%
 def two_gradients(leaf, loss_a, loss_b):
@@ -769,14 +774,27 @@ with torch.no_grad():
     after = loss_at(weight, bias)
 
 print(f"loss before {before.item():.1f}, after {after.item():.1f}")
-print("is it on the trail? before:", before.requires_grad, " after:", after.requires_grad)
+print(f"on the trail? before {before.requires_grad}, after {after.requires_grad}")
 assert after < before and weight.is_leaf and not after.requires_grad
-
 
 # %% [markdown]
 # One step, and the loss has dropped. Under `no_grad` nothing is written down, which also saves memory and time. Use it
 # for updates, and whenever you only want an answer from a network and not its slopes. (A single tensor leaves the trail
 # with `.detach()`, as our mistakes did further up.)
+#
+# Why `-=`, and not `weight = weight - ...` as in the formula? Because the second makes a *new* tensor, and one made
+# while nobody takes notes:
+
+# %%
+with torch.no_grad():
+    renewed = weight - learning_rate * weight.grad
+print("does the new weight want a gradient?", renewed.requires_grad)
+assert weight.requires_grad and not renewed.requires_grad
+
+
+# %% [markdown]
+# The next `backward` would find no letterbox there. `-=` changes the number inside the old tensor, and the letterbox
+# stays.
 #
 # ### Exercise: one step by hand ★☆☆
 #
@@ -798,7 +816,7 @@ check("day01.one_step", one_step)
 # %% [markdown]
 # ## All the way down
 #
-# Step, feel the slope, step again. This is **gradient descent**, and the five lines in the loop are the heart of every
+# Step, feel the slope, step again. This is **gradient descent**, and the few lines in the loop are the heart of every
 # training run in this course: forward, backward, step, empty the letterboxes.
 
 # %%
@@ -852,6 +870,7 @@ def draw_valley(ax):
            aspect="equal", xticks=range(-5, 11, 5), yticks=range(20, 36, 5))
 
 
+# %%
 fig, (left, right) = plt.subplots(1, 2, figsize=(7, 3.4))
 left.plot(losses)
 left.set(xlabel="step", ylabel="loss (°C²)", title="The loss falls ...", ylim=0)
@@ -899,7 +918,7 @@ plt.show()
 low = loss_at(*exact).item()                    # the lowest loss there is
 fig, ax = plt.subplots()
 for rate in (0.05, 0.2, 0.36, 0.38):
-    height = [loss - low for loss in descend(rate, steps=40)[1]]
+    height = [max(loss - low, 0) for loss in descend(rate, steps=40)[1]]
     ax.plot([h if h > 1e-4 else math.nan for h in height], label=f"rate {rate}")
     print(f"rate {rate}: after 40 steps {height[-1]:.3f} above the lowest loss")
 ax.set(yscale="log", xlabel="step", ylabel="loss above the lowest (°C²)",
@@ -919,7 +938,7 @@ assert height_after(0.38) > height_after(0.38, steps=0)
 
 # %% [markdown]
 # **What happened.** Four times the rate was much faster. But with 0.36 the walker hardly gets anywhere, and with 0.38
-# each step lands *higher* than the last, for ever. There is a sharp border between the two, and you can work it out.
+# the loss *climbs*, step after step, for ever. There is a sharp border between the two, and you can work it out.
 # Along the weight our valley is a parabola, `c * distance²`, with slope `2 * c * distance`. A step makes
 #
 # ```
@@ -966,7 +985,7 @@ wild_path, wild = descend(0.05, keep=1.0)
 fig, (left, right) = plt.subplots(1, 2, figsize=(7, 3.4))
 left.plot(clean, label="emptied")
 left.plot(wild, label="forgotten")
-left.set(xlabel="step", ylabel="loss (°C²)", title="It never settles ...")
+left.set(xlabel="step", ylabel="loss (°C²)", title="It never settles ...", ylim=0)
 label_lines(left)
 draw_valley(right)
 right.plot(*wild_path.T, color=PALETTE[1], linewidth=1)
@@ -977,7 +996,7 @@ assert max(wild[-30:]) > 0.5 * wild[0] and clean[-1] < low + 0.1
 
 
 # %% [markdown]
-# **What happened.** Neither. It swings through the valley and up the other side, nearly as high as it began, and
+# **What happened.** Neither. It swings through the valley and up the other side, about as high as it began, and
 # back, like a marble in a bowl that knows no friction. This is no accident: what is added up at each step is a *speed*.
 # The slope pushes, the speed remembers every push, and nothing ever slows the marble down. If your loss goes up and
 # down in long waves, look for the missing `zero_grad`.

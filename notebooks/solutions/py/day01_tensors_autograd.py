@@ -188,7 +188,7 @@ def one_step_by_torch(weight, bias, x, y, learning_rate):
 
 sample = torch.tensor([2.0]), torch.tensor([1.0])                          # [1], [1]
 by_hand, by_torch = one_step(0, 0, *sample, 0.1), one_step_by_torch(0, 0, *sample, 0.1)
-print([round(float(number), 3) for number in by_hand], [round(number, 3) for number in by_torch])
+print(f"{by_torch[0]:.2f} and {by_torch[1]:.2f}")
 assert torch.allclose(torch.stack(by_hand), torch.tensor(by_torch))
 
 # %% [markdown]
