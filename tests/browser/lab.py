@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from playwright.sync_api import Locator, Page, sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGUMENTS = [
@@ -135,23 +135,21 @@ class Notebook:
         """What stands before each code cell that has code: `[ ]:`, `[*]:`, `[3]:`."""
         return self.panel.locator(".jp-CodeCell .jp-InputPrompt").all_inner_texts()
 
-    def outputs(self, kind: str) -> Locator:
-        """Outputs of a MIME type, such as `application/vnd.jupyter.error`."""
-        return self.panel.locator(f".jp-OutputArea-output[data-mime-type='{kind}']")
-
     @property
-    def errors(self) -> list[str]:
-        """Texts of the error outputs."""
-        return self.outputs("application/vnd.jupyter.error").all_inner_texts()
+    def complaints(self) -> list[str]:
+        """Texts of the error outputs, and of what was written to stderr, as warnings are."""
+        return self.panel.locator("[data-mime-type='application/vnd.jupyter.stderr']").all_inner_texts()
 
     def run_all(self, seconds: float) -> None:
-        """Clear what is stored, run all cells, and wait until the last is done or one has failed."""
+        """Clear what is stored, run all cells, and wait until the last is done or something complains."""
         self.menu("Edit", "Clear Outputs of All Cells")
         wait_for(lambda: not any(re.search(r"\d", prompt) for prompt in self.prompts), 10)
         self.menu("Run", "Run All Cells")
         done = re.compile(r"\[\d+\]")
         wait_for(
-            lambda: self.errors or all(done.search(prompt) for prompt in self.prompts), seconds, lambda: self.prompts
+            lambda: self.complaints or all(done.search(prompt) for prompt in self.prompts),
+            seconds,
+            lambda: self.prompts,
         )
 
     def save(self) -> None:
