@@ -382,7 +382,7 @@ def test_unknown_ids_suggest_close_ones() -> None:
     [
         ("leaky", {}),
         ("day9.x", {}),
-        ("day90.Leaky", {}),
+        ("day90.9x", {}),
         ("day90.x", {"hints": ("one",)}),
         ("day90.x", {"hints": "one"}),
         ("day90.x", {"hints": ("1", "2", "3", "4", "5")}),

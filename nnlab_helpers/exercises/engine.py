@@ -117,7 +117,7 @@ def exercise(id: str, *, title: str, stars: int, hints: Sequence[str], learned: 
     Raises:
         ValueError: an id that is not like `day03.leaky_relu_grad` or is taken, stars not 1 to 3, hints not 2 to 4.
     """
-    if not re.fullmatch(r"day\d\d\.[a-z][a-z0-9_]*", id):
+    if not re.fullmatch(r"day\d\d\.[A-Za-z]\w*", id):
         raise ValueError(f"an exercise id looks like day03.leaky_relu_grad, not {id!r}")
     if isinstance(hints, str) or not 2 <= len(hints) <= 4:
         raise ValueError(f"{id}: two to four hints are needed")
