@@ -35,6 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[RECORDS] = Path(tempfile.mkdtemp(prefix="nnlab-"))
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """A worker for each core and 2 GB of free memory, at most four; none where a single file is to be tested.
 
