@@ -13,7 +13,6 @@ from torch.nn import functional as F
 
 from nnlab_helpers.exercises.engine import Trial, exercise
 
-
 READY_MADE = ("conv1d", "conv2d", "conv3d", "convolution", "Conv2d", "correlate2d", "convolve2d")
 
 

@@ -60,10 +60,10 @@ common = {"normalize": Normalize.from_images(digits, chosen.train), "device": de
 test_x, test_y = next(iter(TensorLoader(test_digits, batch_size=2_000, **common)))
 print("test images:", list(test_x.shape), " labels:", list(test_y.shape))
 
+
 # %% [markdown]
 # `shifted` moves a batch to the right. What falls off on one side comes in on the other, which does no harm: the border is
 # black.
-
 
 # %%
 def shifted(x, pixels):
@@ -76,9 +76,9 @@ show_images(view, [f"{p} pixels" for p in (0, 3, 6) for _ in range(5)], columns=
             title="You read all three rows alike", size=0.9)
 plt.show()
 
+
 # %% [markdown]
 # First an MLP like yesterday's, smaller. It is trained on digits that sit in the middle, and tested on digits that do not.
-
 
 # %%
 def train(model, seed, loss=F.cross_entropy, epochs=3):
@@ -102,7 +102,7 @@ def accuracy_at(model, pixels):
 # %% [markdown]
 # > **Predict.** Where it is not moved, it will read about nine digits in ten. How many at 3 pixels? At 6?
 
-# %% tolerance={"rtol": 0.3, "atol": 5}
+# %% tolerance={"atol": 5, "rtol": 0.3}
 SHIFTS = range(0, 8)
 seed_everything(0)
 mlps = [train(MLP(32 * 32, (58,), 10).to(device), seed) for seed in range(3)]
@@ -111,6 +111,7 @@ for s in (0, 3, 6):
     print(f"moved by {s} pixels: {mlp_curve[:, s].mean():.1%}")
 assert (mlp_curve[:, 3] < mlp_curve[:, 0] - 0.15).all(), "three pixels no longer hurt"
 assert (mlp_curve[:, 6] < 0.5).all()
+
 
 # %% [markdown]
 # **What happened.** To you nothing changed. To the MLP everything did: each of its weights belongs to one pixel, and what it
@@ -123,7 +124,6 @@ assert (mlp_curve[:, 6] < 0.5).all()
 # Take a small square of weights, the **kernel**. Lay it on the image, multiply what lies on top of each other, and add up:
 # one number. Move it on by one pixel and do it again. The numbers form a new image, a **feature map**: it is large where
 # the image looks like the kernel.
-
 
 # %%
 def convolve(image, kernel):
@@ -174,6 +174,7 @@ then_moved = convolve(digit, edge).roll(3, dims=1)
 assert torch.equal(first_moved[:, 3:], then_moved[:, 3:])
 print("largest difference:", (first_moved - then_moved)[:, 3:].abs().max().item())
 
+
 # %% [markdown]
 # **What happened.** None. Convolution and shift can be exchanged, a property called **equivariance**: a moved digit gives a
 # moved map, not a different one. No training was needed for that. It is built in.
@@ -184,7 +185,6 @@ print("largest difference:", (first_moved - then_moved)[:, 3:].abs().max().item(
 # images `[B, C, H, W]` and kernels `[K, C, k, k]`, which returns the feature maps `[B, K, H - k + 1, W - k + 1]`: each map adds
 # up over all channels. No loop, no comprehension, and no convolution of PyTorch's. `x.unfold(dim, size, step)` is your
 # friend: `torch.arange(4).unfold(0, 3, 1)` gives the windows `[[0, 1, 2], [1, 2, 3]]`.
-
 
 # %%
 def conv2d(images, kernels):
@@ -221,12 +221,12 @@ pooled = numbers.unfold(0, 2, 2).unfold(1, 2, 2).amax(dim=(2, 3))  # [2, 2]
 print(pooled)
 assert torch.equal(pooled, F.max_pool2d(numbers[None, None], 2)[0, 0])
 
+
 # %% [markdown]
 # ### Exercise: what size comes out? ★☆☆
 #
 # Write the formula above as `output_size(n, window, padding=0, stride=1)`. For 28 pixels, a window of 5 and nothing else it
 # gives 24. If the window does not fit at all, raise a `ValueError`, as PyTorch would complain too.
-
 
 # %%
 def output_size(n, window, padding=0, stride=1):
@@ -236,12 +236,12 @@ def output_size(n, window, padding=0, stride=1):
 
 check("day07.output_size", output_size)
 
+
 # %% [markdown]
 # ## LeNet
 #
 # Two rounds of *convolve, bend, pool*, then a small MLP on what is left. The first layer has 6 kernels of 5 x 5; each of the 16
 # kernels in the second looks at all 6 maps at once.
-
 
 # %%
 class LeNet(nn.Module):
@@ -299,12 +299,12 @@ lenet28 = LeNet()
 lenet28.conv1 = nn.Conv2d(1, 6, kernel_size=5, padding=2)  # 28 stays 28
 print("28 x 28, padded:", list(lenet28(torch.zeros(3, 1, 28, 28)).shape))
 
+
 # %% [markdown]
 # ### Exercise: LeNet for 64 x 64 ★★☆
 #
 # Write `LeNet64`, a LeNet for images `[B, 1, 64, 64]` that still ends in logits `[B, 10]`. Keep its two convolutions
 # (6 and 16 kernels of 5 x 5, no padding), the pooling, and linear layers of 120, 84 and 10 units. Change what must be changed.
-
 
 # %%
 class LeNet64(nn.Module):
@@ -334,7 +334,7 @@ assert abs(lenet_size - mlp_size) / lenet_size < 0.05
 # > **Predict.** The same 2,500 digits, the same three epochs, three seeds each. Who reads more digits in their usual place? And
 # > who loses more when they move? Remember that LeNet ends in linear layers too.
 
-# %% tolerance={"rtol": 0.2, "atol": 5}
+# %% tolerance={"atol": 5, "rtol": 0.2}
 seed_everything(0)
 lenets = [train(LeNet().to(device), seed) for seed in range(3)]
 lenet_curve = torch.tensor([[accuracy_at(m, s) for s in SHIFTS] for m in lenets])
@@ -408,6 +408,7 @@ first = {name: n.conv1.weight.grad.abs().mean().item() for name, n in networks.i
 assert first["ReLU"] > 10 * first["sigmoid"], "the title no longer holds"
 plt.show()
 
+
 # %% [markdown]
 # ### Exercise: draw the gradient flow ★★☆
 #
@@ -415,7 +416,6 @@ plt.show()
 # list of pairs `(name, size)`, one for each parameter with **more than one dimension** (weights, not biases), in the order of
 # `named_parameters()`. The size is the mean of the gradient's absolute value, as a float. Gradients left over from
 # before must not count.
-
 
 # %%
 def gradient_flow(model, x, y):
@@ -452,6 +452,7 @@ label_lines(ax)
 assert by_mse[0, 0].abs() < 0.01 < 0.9 < by_ce[0, 0].abs()
 plt.show()
 
+
 # %% [markdown]
 # A network that is sure and wrong gets the full gradient from cross-entropy, and nearly none from squared error: the softmax
 # is flat out there, the same trap as the sigmoid's on day 3. The logarithm in cross-entropy undoes the exponential in
@@ -459,14 +460,13 @@ plt.show()
 #
 # > **Predict.** Train the same LeNets with squared error. How far do they get in the same three epochs?
 
-
 # %%
 def squared_error(logits, y):
     """Mean squared distance of the softmax from the one-hot target."""
     return F.mse_loss(logits.softmax(dim=1), F.one_hot(y, 10).float())
 
 
-# %% tolerance={"rtol": 0.2, "atol": 5}
+# %% tolerance={"atol": 5, "rtol": 0.2}
 seed_everything(0)
 squared = [train(LeNet().to(device), seed, loss=squared_error) for seed in range(3)]
 by_squares = torch.tensor([accuracy_at(m, 0) for m in squared])  # [3]
@@ -487,7 +487,7 @@ assert (by_entropy.mean() - by_squares.mean()).abs() < 0.05
 #
 # Sigmoids, squared error, and plain gradient descent with the same rate that suits Adam.
 
-# %% tolerance={"rtol": 0.3, "atol": 6}
+# %% tolerance={"atol": 6, "rtol": 0.3}
 seed_everything(0)
 old = LeNet(nn.Sigmoid).to(device)
 old_loader = TensorLoader(digits, chosen.train, batch_size=50, shuffle=True, **common)
@@ -495,6 +495,7 @@ sgd = torch.optim.SGD(old.parameters(), lr=2e-3)
 fit(old, old_loader, epochs=1, optimizer=sgd, loss=squared_error, device=device)
 print(f"after an epoch: {accuracy_at(old, 0):.1%} (guessing gives about 10 %)")
 assert accuracy_at(old, 0) < 0.25
+
 
 # %% [markdown]
 # It still guesses. None of the three is wrong by itself. Each takes a factor off the gradient, and factors multiply. LeCun's
@@ -508,7 +509,6 @@ assert accuracy_at(old, 0) < 0.25
 # Write `switched_loss(logits, one_hot)`: the mean cross-entropy of the logits `[B, C]` for those targets. For logits `[[0., 0.]]`
 # and target `[[0., 1.]]` it gives $\log 2$.
 
-
 # %%
 def switched_loss(logits, one_hot):
     """Mean cross-entropy of `logits` [B, C], given one-hot targets [B, C]."""
@@ -517,6 +517,7 @@ def switched_loss(logits, one_hot):
 
 check("day07.switched_loss", switched_loss)
 
+
 # %% [markdown]
 # ### Exercise: compare loss functions ★★☆
 #
@@ -524,7 +525,6 @@ check("day07.switched_loss", switched_loss)
 # return a single number. Return a dictionary from the same names to a pair of floats: the loss, and the **norm** of its gradient
 # with respect to the logits (one number for the whole `[B, C]` tensor). The logits you are given may not require a gradient, and
 # must come back untouched: their `.grad` too.
-
 
 # %%
 def compare_losses(logits, labels, losses):
@@ -548,7 +548,7 @@ check("day07.compare_losses", compare_losses)
 #
 # The table fills itself from what ran above.
 
-# %% tolerance={"rtol": 0.3, "atol": 6}
+# %% tolerance={"atol": 6, "rtol": 0.3}
 sigmoid_share = first["sigmoid"] / first["ReLU"]
 runs = {
     "MLP, cross-entropy": (mlps, mlp_size),
@@ -581,7 +581,7 @@ start_loss = evaluate(LeNet().to(device), [(batch_x, batch_y)], device=device)["
 small = TensorLoader(digits, chosen.train, batch_size=500, **common)
 mean = torch.cat([x for x, _ in small]).mean().item()
 
-# %% tolerance={"rtol": 0.3, "atol": 1}
+# %% tolerance={"atol": 1, "rtol": 0.3}
 kept = (lenet_curve[:, 3].mean() / lenet_curve[:, 0].mean()).item()
 week = {
     "1, 2: autograd and finite differences agree": gradient_error < 1e-9,

@@ -23,11 +23,11 @@ from nnlab_helpers.exercises import check, keep_record
 
 keep_record(False)  # running this notebook does not mark your own exercises as solved
 
+
 # %% [markdown]
 # ## A convolution without loops ★★★
 #
 # *Feature maps `[B, K, H', W']` of images `[B, C, H, W]` under kernels `[K, C, k, k]`, from windows alone.*
-
 
 # %%
 def conv2d(images, kernels):
@@ -39,6 +39,7 @@ def conv2d(images, kernels):
 
 check("day07.conv2d", conv2d)
 
+
 # %% [markdown]
 # The first `unfold` turns each column of pixels into its windows along the height, the second does the same along the width;
 # both are views, so no pixel is copied. What is left is a sum over channel and window for each image, kernel and position,
@@ -48,7 +49,6 @@ check("day07.conv2d", conv2d)
 # ## What size comes out? ★☆☆
 #
 # *The formula, and a `ValueError` where the window does not fit.*
-
 
 # %%
 def output_size(n, window, padding=0, stride=1):
@@ -61,6 +61,7 @@ def output_size(n, window, padding=0, stride=1):
 
 check("day07.output_size", output_size)
 
+
 # %% [markdown]
 # `room` is how far the window can travel. It makes one step of `stride` pixels as often as that fits, and there is one more
 # position than there are steps, as with fence posts.
@@ -69,7 +70,6 @@ check("day07.output_size", output_size)
 # ## LeNet for 64 x 64 ★★☆
 #
 # *The same LeNet, for larger images.*
-
 
 # %%
 class LeNet64(nn.Module):
@@ -92,6 +92,7 @@ class LeNet64(nn.Module):
 
 check("day07.lenet64", LeNet64)
 
+
 # %% [markdown]
 # 64 becomes 60, 30, 26, 13. Only the layer behind `flatten` notices; the convolutions do not change at all, and could even
 # be copied from a LeNet that was trained on 32 x 32.
@@ -100,7 +101,6 @@ check("day07.lenet64", LeNet64)
 # ## Draw the gradient flow ★★☆
 #
 # *The mean absolute gradient of each weight after one batch.*
-
 
 # %%
 def gradient_flow(model, x, y):
@@ -113,6 +113,7 @@ def gradient_flow(model, x, y):
 
 check("day07.gradient_flow", gradient_flow)
 
+
 # %% [markdown]
 # Without `zero_grad` the sizes would contain whatever an earlier `backward` has left. Without `abs` positive and negative
 # entries cancel, and a layer full of large gradients can look silent. The mean, and not the sum, makes layers of different
@@ -123,7 +124,6 @@ check("day07.gradient_flow", gradient_flow)
 #
 # *Cross-entropy, where the pipeline delivers one-hot targets.*
 
-
 # %%
 def switched_loss(logits, one_hot):
     """Mean cross-entropy of `logits` [B, C], given one-hot targets [B, C]."""
@@ -131,6 +131,7 @@ def switched_loss(logits, one_hot):
 
 
 check("day07.switched_loss", switched_loss)
+
 
 # %% [markdown]
 # Squared error compares two vectors, so its target was a vector. Cross-entropy asks for the probability of *one* class, so its
@@ -141,7 +142,6 @@ check("day07.switched_loss", switched_loss)
 # ## Compare loss functions ★★☆
 #
 # *For each loss its value, and the norm of its gradient with respect to the logits.*
-
 
 # %%
 def compare_losses(logits, labels, losses):
