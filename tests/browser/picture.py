@@ -9,25 +9,27 @@ from pathlib import Path
 from lab import CHROMIUM, Notebook, browser_page, jupyterlab
 
 ROOT = Path(__file__).parents[2]
-LESSON, HEADING = "day06_mlp_mnist", ""
 TARGET = ROOT / ".github" / "lesson.png"
+LESSON, HEADING = "day06_mlp_mnist", "Which digits does it mix up?"  # what the picture shows, from this heading on
 
 
-def main() -> None:
+def main(lesson: str = LESSON, heading: str = HEADING, target: str | Path = TARGET) -> None:
     if CHROMIUM is None:
         sys.exit("This needs Chromium: on Debian, apt install chromium")
+    Path(target).parent.mkdir(exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as folder,
         jupyterlab(ROOT / "notebooks", Path(folder)) as server,
-        browser_page(width=1240, height=860, scale=1.5) as page,
+        browser_page(width=1200, height=1100, scale=1.25) as page,
     ):
-        notebook = Notebook(page, server, f"{LESSON}.ipynb")
-        if len(sys.argv) > 1:
-            notebook.panel.get_by_role("heading", name=sys.argv[1]).scroll_into_view_if_needed()
-        TARGET.parent.mkdir(exist_ok=True)
-        page.screenshot(path=TARGET)
-    print(TARGET)
+        notebook = Notebook(page, server, f"{lesson}.ipynb")
+        page.keyboard.press("Control+b")  # without the list of files
+        title = notebook.panel.get_by_role("heading", name=heading)
+        title.evaluate("heading => heading.scrollIntoView()")
+        page.wait_for_timeout(1000)
+        page.screenshot(path=target)
+    print(target)
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])
