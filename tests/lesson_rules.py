@@ -71,7 +71,7 @@ def links(notebook: NotebookNode, path: Path) -> Iterator[str]:
 
 
 def ending(notebook: NotebookNode, path: Path) -> Iterator[str]:
-    last = "\n\n".join(cell.source for cell in notebook.cells[-4:] if cell.cell_type == "markdown")
+    last = "\n\n".join(cell.source for cell in notebook.cells[-8:] if cell.cell_type == "markdown")
     if not re.search(r"^## .*(recap|take along|you have now|to keep)", last, re.MULTILINE | re.IGNORECASE):
         yield "no recap under a heading of its own at the end"
     if not re.search(r"what to try next|next to try|try next", last, re.IGNORECASE):
@@ -107,7 +107,8 @@ def exercises(notebook: NotebookNode, path: Path) -> Iterator[str]:
         if above.cell_type != "markdown" or not re.search(r"^### Exercise: .+ (★☆☆|★★☆|★★★)$", above.source, re.M):
             yield f'cell {number}: no "### Exercise: title ★☆☆" above it'
         call = notebook.cells[number].source.strip().splitlines()[-1]
-        if not re.fullmatch(rf'check\("{path.stem[:5]}\.(\w+)", \1\)', call):
+        parts = re.fullmatch(rf'check\("{path.stem[:5]}\.(\w+)", (\w+)\)', call)
+        if not parts or parts[1].replace("_", "") != parts[2].replace("_", "").lower():  # lenet64 may be LeNet64
             yield f'cell {number} ends in {call!r}, not in check("{path.stem[:5]}.name", name)'
     if at and 'hint("' not in prose(notebook) + "".join(cell.source for _, cell in code(notebook)):
         yield "hint(...) is never mentioned"
