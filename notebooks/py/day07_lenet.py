@@ -62,8 +62,8 @@ print("test images:", list(test_x.shape), " labels:", list(test_y.shape))
 
 
 # %% [markdown]
-# `shifted` moves a batch to the right. What falls off on one side comes in on the other, which does no harm: the border is
-# black.
+# `shifted` moves a batch to the right. What falls off on one side comes in on the other; as the border is black, that is
+# hardly ever ink.
 
 # %%
 def shifted(x, pixels):
@@ -379,13 +379,13 @@ for column in range(6):
     axes[1, column].imshow(first_maps[column])
 for ax in axes.flat:
     ax.axis("off")
-fig.suptitle("Learned kernels answer to strokes of one direction", weight="bold")
+fig.suptitle("Six learned kernels, and what each makes of a digit", weight="bold")
 plt.show()
 
 # %% [markdown]
-# Nobody told them to look for edges. Compare them with the kernels that we made by hand: a dark side beside a bright side, at
-# one angle or another. Networks for photographs begin the same way, and so does the visual cortex of a cat (Hubel and Wiesel,
-# 1962).
+# After so short a training the kernels are still rough. Yet several have a red side and a blue side, as the ones that we made by
+# hand, and their maps light up along one flank of the strokes and stay dark along the other. Nobody told them to look for
+# edges. Networks for photographs begin the same way, and so does the visual cortex of a cat (Hubel and Wiesel, 1962).
 
 # %% [markdown]
 # ## How does the gradient travel?
@@ -442,11 +442,10 @@ squares = (pairs.softmax(dim=1) - F.one_hot(truth, 2)).square().sum()
 
 # %%
 fig, ax = plt.subplots()
-ax.plot(z, by_ce[:, 0].abs(), label="cross-entropy")
-ax.plot(z, by_mse[:, 0].abs(), label="squared error")
-ax.invert_xaxis()
-ax.set(xlabel="logit of the truth (right of 0: wrong, and ever surer of it)")
-ax.set_ylabel("size of the gradient")
+ax.plot(-z, by_ce[:, 0].abs(), label="cross-entropy")
+ax.plot(-z, by_mse[:, 0].abs(), label="squared error")
+ax.set(xlabel="logit against the truth (right of 0: wrong, and ever surer of it)")
+ax.set(ylabel="size of the gradient", ylim=(-0.05, 1.1))
 ax.set_title("Squared error falls silent where it is most wrong")
 label_lines(ax)
 assert by_mse[0, 0].abs() < 0.01 < 0.9 < by_ce[0, 0].abs()
@@ -539,8 +538,8 @@ check("day07.compare_losses", compare_losses)
 #
 # - A **convolution** slides one small kernel over the whole image. `n' = floor((n + 2p - k) / s) + 1` says what comes out, and
 #   pooling shrinks it without any weights.
-# - **LeNet** convolves twice and decides with a small MLP. Only its first linear layer knows the image's size. Its kernels turn
-#   into detectors of strokes.
+# - **LeNet** convolves twice and decides with a small MLP. Only its first linear layer knows the image's size, and nearly all
+#   parameters are there; the windows are almost free.
 # - **At equal parameters**, on three seeds, it reads more digits than the MLP and bears more shift, though not any shift.
 # - **Cross-entropy** keeps speaking where a network is sure and wrong; squared error on a softmax falls silent there.
 #
