@@ -43,7 +43,7 @@ from torch.nn import functional as F
 
 from nnlab_helpers.data import Normalize, TensorLoader, load_images, make_splits
 from nnlab_helpers.device import pick_device, seed_everything
-from nnlab_helpers.exercises import check
+from nnlab_helpers.exercises import check, hint
 from nnlab_helpers.plots import label_lines, plot_band, plot_confusion
 from nnlab_helpers.plots import plot_history, show_images, use_style
 

@@ -36,7 +36,7 @@ from torch.nn import functional as F
 
 from nnlab_helpers.data import Normalize, TensorLoader, load_images, make_splits
 from nnlab_helpers.device import pick_device, seed_everything
-from nnlab_helpers.exercises import check
+from nnlab_helpers.exercises import check, hint
 from nnlab_helpers.models import MLP, count_parameters
 from nnlab_helpers.plots import PALETTE, label_lines, plot_band, plot_gradient_flow
 from nnlab_helpers.plots import show_images, use_style
@@ -184,7 +184,7 @@ print("largest difference:", (first_moved - then_moved)[:, 3:].abs().max().item(
 # Our `convolve` walks through the image in two Python loops, far too slow for training. Write `conv2d(images, kernels)` for
 # images `[B, C, H, W]` and kernels `[K, C, k, k]`, which returns the feature maps `[B, K, H - k + 1, W - k + 1]`: each map adds
 # up over all channels. No loop, no comprehension, and no convolution of PyTorch's. `x.unfold(dim, size, step)` is your
-# friend: `torch.arange(4).unfold(0, 3, 1)` gives the windows `[[0, 1, 2], [1, 2, 3]]`.
+# friend: `torch.arange(4).unfold(0, 3, 1)` gives the windows `[[0, 1, 2], [1, 2, 3]]`. `hint("day07.conv2d")` gives more.
 
 # %%
 def conv2d(images, kernels):

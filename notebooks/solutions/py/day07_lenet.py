@@ -55,7 +55,7 @@ def output_size(n, window, padding=0, stride=1):
     """Pixels that come out when `n` go in."""
     room = n + 2 * padding - window
     if room < 0:
-        raise ValueError(f"a window of {window} does not fit into {n + 2 * padding} pixels")
+        raise ValueError(f"a window of {window} is wider than {n} padded pixels")
     return room // stride + 1
 
 
@@ -170,7 +170,6 @@ def squared_error(logits, labels):
     return F.mse_loss(logits.softmax(dim=1), F.one_hot(labels, 3).float())
 
 
-for name, (loss, size) in compare_losses(
-    sure_and_wrong, truth, {"cross-entropy": F.cross_entropy, "squared error": squared_error}
-).items():
+losses = {"cross-entropy": F.cross_entropy, "squared error": squared_error}
+for name, (loss, size) in compare_losses(sure_and_wrong, truth, losses).items():
     print(f"{name:13} loss {loss:.2f}, gradient {size:.4f}")
