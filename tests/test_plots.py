@@ -39,6 +39,26 @@ def test_names_at_line_ends_keep_their_distance_and_colour():
     assert np.diff(offsets).min() > 12  # points
 
 
+def test_names_stay_beside_the_axes_however_many_end_at_the_top():
+    figure, ax = plt.subplots()
+    for k in range(5):
+        ax.plot([0, 1], [0, 10 + 0.01 * k], label=str(k))
+    ax.set_ylim(0, 10.1)
+    plots.label_lines(ax)
+    figure.canvas.draw()
+    tops = [t.get_window_extent().y1 for t in ax.texts]
+    assert max(tops) < ax.bbox.y1 + 10  # pixels
+    assert np.diff(sorted(tops)).min() > 12
+
+
+def test_names_stand_at_the_right_of_an_inverted_axis():
+    _, ax = plt.subplots()
+    ax.plot([1, 2, 3], [5.0, 6.0, 7.0], label="backwards")
+    ax.set_xlim(3, 1)
+    plots.label_lines(ax)
+    assert ax.texts[0].xy == (1.0, 5.0)
+
+
 def test_a_line_that_ends_in_nan_is_named_at_its_last_finite_point():
     _, ax = plt.subplots()
     ax.plot([0, 1, 2], [3.0, 4.0, np.nan], label="diverged")

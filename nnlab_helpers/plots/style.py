@@ -57,30 +57,49 @@ def to_numpy(values: Any) -> np.ndarray:
 def label_lines(ax: Axes, gap: float = 13.0) -> None:
     """Write each labelled line's name at its right end, in its colour, instead of a legend.
 
-    Call it last, once scales and limits are set. Names keep `gap` points between them where ends lie close.
+    Call it last, once scales, limits and title are set. Where ends lie close, the names move apart, to `gap` points
+    from each other, and stay beside the axes.
     """
     ends = []
     for line in ax.get_lines():
-        x, y = np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)
-        finite = np.isfinite(x) & np.isfinite(y)
-        if str(line.get_label()).startswith("_") or not finite.any():
+        data = np.column_stack([np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)])
+        data = data[np.isfinite(data).all(1)]
+        if str(line.get_label()).startswith("_") or not len(data):
             continue
-        at = np.flatnonzero(finite)[np.argmax(x[finite])]
-        ends.append((ax.transData.transform((x[at], y[at]))[1], x[at], y[at], line))
-    points = ax.figure.dpi / 72
-    lowest = -np.inf
-    for height, x_end, y_end, line in sorted(ends, key=lambda end: end[0]):
-        place = max(height, lowest + gap * points)
-        lowest = place
+        shown = ax.transData.transform(data)  # on the page, where an inverted axis has its right end right too
+        at = np.nanargmax(shown[:, 0])
+        ends.append((shown[at, 1], tuple(data[at]), line))
+    ends.sort(key=lambda end: end[0])
+    pixels = ax.figure.dpi / 72  # in a point
+    heights = np.array([height for height, _, _ in ends])
+    places = _spread(heights, gap * pixels, ax.bbox.y0, ax.bbox.y1)
+    for height, place, (_, end, line) in zip(heights, places, ends, strict=True):
         ax.annotate(
             str(line.get_label()),
-            (x_end, y_end),
-            xytext=(6, (place - height) / points),
+            end,
+            xytext=(6, (place - height) / pixels),
             textcoords="offset points",
             color=line.get_color(),
             va="center",
             annotation_clip=False,
         )
+
+
+def _spread(heights: np.ndarray, gap: float, low: float, high: float) -> np.ndarray:
+    """Places for names that want to stand at `heights` (rising): `gap` apart, from `low` to `high`, moved least.
+
+    Taking i gaps off the i-th turns "a gap apart" into "not falling", and the nearest such places are found by
+    pooling neighbours that fall (isotonic regression; Ayer et al., 1955).
+    """
+    steps = gap * np.arange(len(heights))
+    pools: list[list[float]] = []
+    for height in heights - steps:
+        pools.append([height])
+        while len(pools) > 1 and np.mean(pools[-2]) > np.mean(pools[-1]):
+            last = pools.pop()
+            pools[-1] += last
+    places = np.array([np.mean(pool) for pool in pools for _ in pool])
+    return np.clip(places, low, max(low, high - steps[-1] if len(steps) else low)) + steps
 
 
 def plot_band(ax: Axes, x: Any, runs: Any, label: str, **line: Any) -> None:
