@@ -330,10 +330,11 @@ def compare_losses(answer: Callable[..., Any], t: Trial) -> None:
         t.require(logits.requires_grad == tracked, "the logits came back changed: requires_grad was switched.")
         t.require(isinstance(got, dict), f"a dictionary is asked for, got {type(got).__name__}")
         t.expect(sorted(map(str, got)), sorted(expected), what="the names")
-        sums, piled = torch.zeros_like(grads["summed"]), {}
+        sums: Tensor = torch.zeros_like(grads["summed"])
+        piled: dict[str, tuple[float, float]] = {}
         for name, gradient in grads.items():
             sums = sums + gradient
-            piled[name] = (expected[name][0], sums.norm().item())
+            piled[name] = (expected[name][0], float(sums.norm()))
         for name in losses:
             entry = got[name]
             t.require(
@@ -341,20 +342,20 @@ def compare_losses(answer: Callable[..., Any], t: Trial) -> None:
                 f"{name}: a pair (loss, norm of the gradient) is asked for, got {entry!r}",
             )
             gradient = grads[name]
-            value = expected[name][0]
+            size = expected[name][0]
             t.expect(
                 tuple(float(part) for part in entry),
                 expected[name],
                 given=f"{name} on {rows} rows of logits",
                 known={
                     "The gradients of the losses pile up: start each from a fresh copy.": piled[name],
-                    "That is the largest entry of the gradient, not its norm.": (value, gradient.abs().max().item()),
-                    "That is the mean size of the gradient, not its norm.": (value, gradient.abs().mean().item()),
+                    "That is the largest entry of the gradient, not its norm.": (size, gradient.abs().max().item()),
+                    "That is the mean size of the gradient, not its norm.": (size, gradient.abs().mean().item()),
                     "That is the sum of the absolute values; the norm is the root of the sum of squares.": (
-                        value,
+                        size,
                         gradient.abs().sum().item(),
                     ),
-                    "That is the square of the norm.": (value, gradient.square().sum().item()),
+                    "That is the square of the norm.": (size, gradient.square().sum().item()),
                     "The order is (loss, norm).": expected[name][::-1],
                 },
                 rtol=1e-3,
