@@ -265,7 +265,7 @@ ANSWERS = {
             (lenet_as_it_was, "mat1 and mat2 shapes"),
             (lenet_padded, "keeps them without padding"),
             (lenet_with_softmax, "softmaxed"),
-            (lenet_without_bends, "straight line"),
+            (lenet_without_bends, "nothing bends between"),
             (LeNetPooledToFixedSize, "13 x 13 arrive"),
         ],
     ),

