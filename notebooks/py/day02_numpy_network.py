@@ -87,9 +87,11 @@ plt.show()
 #
 # $$ z_1 = X W_1 + b_1, \qquad h = \tanh(z_1), \qquad \text{logits} = h W_2 + b_2 $$
 #
-# The *logits* are three scores for each point, one a class. The highest one is the
-# network's answer. All 300 points go through at once, one row each, and the bias is
-# broadcast over the rows as on day 1.
+# Tanh bends every number softly into the range from $-1$ to $1$; why there must be a bend
+# at all is tomorrow's question. The *logits* are three scores for each point, one a
+# class. The highest one is the network's answer. All 300 points go through at once, one
+# row each, and the bias is broadcast over the rows as on day 1. Dividing the weights of
+# `W2` by $\sqrt{H}$ keeps a sum of $H$ terms moderate.
 
 # %%
 def init_params(hidden, rng):
@@ -558,7 +560,7 @@ fig, panels = plt.subplots(2, 3, figsize=(7, 5), sharex=True, sharey=True)
 for step, ax in zip((0, 10, 50, 150, 400, 1000), panels.flat, strict=True):
     at = history[step]
     plot_decision_regions(lambda points, at=at: forward(at, points)[1], X, y, ax=ax)
-    ax.set_title(f"step {step}: {accuracy(at, X, y):.0%}", fontsize=10)
+    ax.set_title(f"step {step}: {accuracy(at, X, y):.1%}", fontsize=10)
     ax.set_aspect("equal")
 fig.suptitle("From three wedges to three spirals", fontweight="bold", x=0.01, ha="left")
 fig.supxlabel("first coordinate", fontsize=10)
@@ -719,13 +721,10 @@ assert (races[:, 1, 1000] < 0.2 * races[:, 1, 0]).all(), "and yet it learns"
 # good at making do with what it gets. The check needed 30 points and no training, and
 # it named the culprit.
 #
-# ### Exercise: two bugs in a stranger's backward ★★☆
-#
-# A colleague wrote a network that predicts one number for each point: `y` is `[N, 1]`.
-# The hidden layer bends with a sigmoid, $\sigma(z) = 1 / (1 + e^{-z})$, whose
-# derivative is $\sigma(z) \, (1 - \sigma(z))$, and the loss is the mean over the $N$
-# points of $(\text{pred} - y)^2$. The loss is computed correctly and it falls in
-# training. Two of the lines below it are wrong.
+# Now it is your turn to be the detective. A colleague wrote a network that predicts one
+# number for each point: `y` is `[N, 1]`. The hidden layer bends with a sigmoid,
+# $\sigma(z) = 1 / (1 + e^{-z})$, whose derivative is $\sigma(z) \, (1 - \sigma(z))$, and
+# the loss is the mean over the $N$ points of $(\text{pred} - y)^2$.
 
 # %%
 def strangers_backward(params, X, y):
@@ -748,10 +747,15 @@ X_toy, y_toy = rng.standard_normal((20, 2)), rng.standard_normal((20, 1))
 
 
 # %% [markdown]
-# Find them and mend them: `mended_backward` takes the same arguments and returns the
-# same pair `(loss, grads)`. Copy the body over, then let the check guide you, from the
-# back to the front: `gradient_check(mended_backward, stranger, X_toy, y_toy)`. Remember
-# the fingerprints.
+# ### Exercise: two bugs in a stranger's backward ★★☆
+#
+# In `strangers_backward` the loss is computed correctly, and two of the lines below it
+# are wrong. Find them and mend them: `mended_backward` takes the same arguments and
+# returns the same pair `(loss, grads)`. Copy the body over, then let the gradient check
+# guide you, from the back to the front:
+# `gradient_check(mended_backward, stranger, X_toy, y_toy)`. Remember the fingerprints. By
+# hand: for a single point, $N = 1$, the slope of $(\text{pred} - 3)^2$ at
+# $\text{pred} = 5$ is 4.
 
 # %%
 def mended_backward(params, X, y):
@@ -788,7 +792,7 @@ fig, panels = plt.subplots(1, 2, figsize=(7, 3.4), sharey=True)
 starts = [("every weight 0.5", half_history[-1]), ("random weights", trained)]
 for ax, (name, at) in zip(panels, starts, strict=True):
     plot_decision_regions(lambda points, at=at: forward(at, points)[1], X, y, ax=ax)
-    ax.set_title(f"{name}: {accuracy(at, X, y):.0%}", fontsize=10)
+    ax.set_title(f"{name}: {accuracy(at, X, y):.1%}", fontsize=10)
     ax.set(xlabel="first coordinate", aspect="equal")
 panels[0].set_ylabel("second coordinate")
 fig.suptitle("32 equal units are one unit", fontweight="bold", x=0.01, ha="left")

@@ -30,7 +30,7 @@ def softmax(logits):
 
 
 def numerical_gradient(f, w, eps=1e-5):
-    """As in the lesson: slope of f() along each entry of `w`, by central differences."""
+    """As in the lesson: slope of f() along each entry of `w`."""
     slope = np.zeros_like(w)
     for index in np.ndindex(w.shape):
         before = w[index]
