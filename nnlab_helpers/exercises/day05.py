@@ -167,7 +167,7 @@ def train_statistics(answer: Callable[..., Any], t: Trial) -> None:
                     reduce(x, (0, 1, 2, 3)), reduce(x, (0, 1, 2, 3)).expand(3)
                 ),
                 "That is one number for each place in the image: average over rows and columns too.": any_of(
-                    reduce(x, 0), lambda r=reduce, x=x: x.std(dim=0, correction=0)
+                    reduce(x, 0), x.std(dim=0, correction=0)
                 ),
                 "That is integer division: bytes became 0 or 1 before anything was measured.": reduce(
                     (images[index] // 255).double()

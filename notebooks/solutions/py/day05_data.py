@@ -46,9 +46,10 @@ def stratified_split(labels, fraction, generator):
 check("day05.stratified_split", stratified_split)
 
 # %% [markdown]
-# Each class is dealt on its own, so chance cannot favour one. The parts are disjoint and complete because each list of positions is
-# cut at *one* place. `randperm` numbers the members of the class from 0; indexing `rows` with it turns that back into positions
-# in the whole set, which is the step most often forgotten. The result is sorted by class: a training loader shuffles anyway.
+# Each class is dealt on its own, so chance cannot favour one. The parts are disjoint and complete because each list of
+# positions is cut at *one* place. `randperm` numbers the members of the class from 0; indexing `rows` with it turns
+# that back into positions in the whole set, which is the step most often forgotten. The result is sorted by class: a
+# training loader shuffles anyway.
 
 # %% [markdown]
 # ## Statistics of colour images ★☆☆
@@ -67,9 +68,10 @@ def train_statistics(images, train_index):
 check("day05.train_statistics", train_statistics)
 
 # %% [markdown]
-# Choosing comes first, so nothing after it can look at the others. The three dimensions named are those that disappear: images, rows and
-# columns; the channels stay. Averaging the deviations of single images gives less, because it misses that some images are brighter than
-# others. For means alone, and images of one size, averaging averages happens to be right.
+# Choosing comes first, so nothing after it can look at the others. The three dimensions named are those that disappear:
+# images, rows and columns; the channels stay. Averaging the deviations of single images gives less, because it misses
+# that some images are brighter than others. For means alone, and images of one size, averaging averages happens to be
+# right.
 
 # %% [markdown]
 # ## How many batches? ★☆☆
@@ -82,9 +84,9 @@ batch_counts = [(430, 88), (4, 250), (5, 1), (4, 250)]
 check("day05.batch_counts", batch_counts)
 
 # %% [markdown]
-# 128 fits 429 times into 55,000, which makes 54,912; the 88 that are left over are batch number 430. 250 fits four times into 1,000 with
-# nothing left, so there is no fifth. With one image more there is, of a single image, and batch normalisation in training mode would stop there with an
-# error (day 4). `drop_last=True` is the usual remedy.
+# 128 fits 429 times into 55,000, which makes 54,912; the 88 that are left over are batch number 430. 250 fits four
+# times into 1,000 with nothing left, so there is no fifth. With one image more there is, of a single image, and batch
+# normalisation in training mode would stop there with an error (day 4). `drop_last=True` is the usual remedy.
 
 
 # %% [markdown]
@@ -110,9 +112,10 @@ class SameOrNot(Dataset):
 check("day05.SameOrNot", SameOrNot)
 
 # %% [markdown]
-# Between N posts there are N - 1 gaps. Images become floats on the way out, one pair at a time, so that the set stays small in memory. A
-# `for` loop over an object without `__iter__` asks for items 0, 1, 2, ... and stops at the first `IndexError`. Here `images[i + 1]` raises it
-# beyond the last pair. Where nothing does so by itself, say `if i >= len(self): raise IndexError(i)`.
+# Between N posts there are N - 1 gaps. Images become floats on the way out, one pair at a time, so that the set stays
+# small in memory. A `for` loop over an object without `__iter__` asks for items 0, 1, 2, ... and stops at the first
+# `IndexError`. Here `images[i + 1]` raises it beyond the last pair. Where nothing does so by itself, say `if i >=
+# len(self): raise IndexError(i)`.
 
 
 # %% [markdown]
@@ -133,10 +136,10 @@ def shift_right(x, by):
 check("day05.shift_right", shift_right)
 
 # %% [markdown]
-# Think backwards: not where a pixel goes, but where each pixel of the result comes *from*. Unmoved, the columns are `width` to
-# `2 * width - 1` of the padded image; a shift to the right looks further left. A row of columns minus a column of shifts is, by
-# broadcasting, the table `[B, W]`. The padding has the zeros ready wherever the table points beyond the edge, and the two `None`
-# stand for the channel and the rows, which all do the same.
+# Think backwards: not where a pixel goes, but where each pixel of the result comes *from*. Unmoved, the columns are
+# `width` to `2 * width - 1` of the padded image; a shift to the right looks further left. A row of columns minus a
+# column of shifts is, by broadcasting, the table `[B, W]`. The padding has the zeros ready wherever the table points
+# beyond the edge, and the two `None` stand for the channel and the rows, which all do the same.
 
 
 # %% [markdown]
@@ -146,7 +149,7 @@ check("day05.shift_right", shift_right)
 
 # %%
 class Pictures(Dataset):
-    """Images [N, 1, H, W] as pictures; item i is (transform(picture), label). As in the lesson."""
+    """The lesson's: item i is (transform(picture), label)."""
 
     def __init__(self, images, labels, transform=None):
         self.images, self.labels, self.transform = images, labels, transform
@@ -170,5 +173,6 @@ def train_and_val(images, labels, train_index, val_index, augment, plain):
 check("day05.train_and_val", train_and_val)
 
 # %% [markdown]
-# One `Pictures` has one `transform`, so two transforms need two of them. Both point at the same `images`, so nothing is copied. Another way is to
-# keep the transform out of the data set altogether, in a wrapper around the subset or, as in our package, in the loader.
+# One `Pictures` has one `transform`, so two transforms need two of them. Both point at the same `images`, so nothing is
+# copied. Another way is to keep the transform out of the data set altogether, in a wrapper around the subset or, as in
+# our package, in the loader.
