@@ -84,7 +84,7 @@ def picture(results: list[Result], path: Path) -> None:
         ax.invert_yaxis()
         ax.margins(x=0.12)
         ax.grid(False, axis="y")
-        ax.set_title(f"{result.name}: {result.speedup:.1f} times as fast", fontsize=11)
+        ax.set_title(f"{result.name}: {result.speedup:.1f} times as fast", fontsize=10)
     axes[-1, 0].set_xlabel("seconds per epoch")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
