@@ -131,11 +131,13 @@ def layer_parameters(answer: Callable[..., Any], t: Trial) -> None:
         ("Linear, BatchNorm1d, Linear", nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 2))),
         ("a nested model", _Branched()),
     ]
+    lines: list[tuple[str, int, list[str]]] = []
     for given, model in models:
         got = t.call(answer, model, watch=(model,))
-        printed = t.printed
+        printed = t.printed.replace(",", "").splitlines()
         want: dict[str, int] = {}
-        tensors, whole = {}, {}
+        tensors: dict[str, int] = {}
+        whole: dict[str, int] = {}
         for name, p in model.named_parameters():
             layer = name.rpartition(".")[0]
             want[layer] = want.get(layer, 0) + p.numel()
@@ -162,7 +164,7 @@ def layer_parameters(answer: Callable[..., Any], t: Trial) -> None:
                 "A later tensor replaces an earlier one: add them up.": last,
                 "Those are numbers of tensors: numel() counts the numbers in one.": tensors,
                 "Layers that own nothing are listed as well: leave them out.": leaves,
-                "Containers are listed as well, their numbers counted again: name only the layers that own them.": any_of(
+                "Containers are listed as well: name only the layers that own the numbers.": any_of(
                     everything, {k: v for k, v in everything.items() if k}, {k: v for k, v in everything.items() if v}
                 ),
                 "That looks at the outermost level only: models may be nested.": any_of(
@@ -171,11 +173,12 @@ def layer_parameters(answer: Callable[..., Any], t: Trial) -> None:
                 "Running statistics are buffers, not parameters.": with_buffers,
             },
         )
-        for layer, count in want.items():
-            t.require(
-                any(layer in line and str(count) in line.replace(",", "") for line in printed.splitlines()),
-                f"a line for each layer is to be printed: none of them has both {layer!r} and {count}.",
-            )
+        lines += [(layer, count, printed) for layer, count in want.items()]
+    for layer, count, printed in lines:
+        t.require(
+            any(layer in line and str(count) in line for line in printed),
+            f"a line for each layer is to be printed: none of them has both {layer!r} and {count}.",
+        )
 
 
 @exercise(
@@ -229,8 +232,8 @@ def count_trainable(answer: Callable[..., Any], t: Trial) -> None:
     stars=2,
     hints=(
         "If the groups were an axis of their own, you could use standardised from above.",
-        "Reshape [N, C, L] to [N, groups, C // groups, L], normalise over the last two, and reshape back.",
-        "torch.var_mean(grouped, (2, 3), correction=0, keepdim=True) gives variance and mean of each group.",
+        "Reshape so that each group of each sample is a row, normalise each row, and reshape back.",
+        "rows = x.reshape(len(x) * groups, -1), and then torch.var_mean(rows, 1, correction=0, keepdim=True).",
     ),
     learned="With one group it is LayerNorm, with as many groups as channels it is InstanceNorm.",
 )
@@ -306,7 +309,7 @@ def dropout_effect(answer: Callable[..., Any], t: Trial) -> None:
             layer.weight.fill_(weight)
             layer.bias.fill_(bias)
     x, p, runs = torch.tensor([[3.0]]), 0.2, 600
-    got = t.call(answer, first, second, x, p, runs, watch=(first, second))
+    got = t.call(answer, first, second, x, p, runs)
     given = "a hidden unit of 4, p = 0.2, and an output of hidden + 10"
     t.require(
         isinstance(got, list | tuple) and len(got) == 2 and all(isinstance(part, Tensor) for part in got),
@@ -357,7 +360,7 @@ def dropout_effect(answer: Callable[..., Any], t: Trial) -> None:
         for layer in (first, second):
             layer.weight.copy_(t.randn(*layer.weight.shape))
             layer.bias.copy_(t.randn(*layer.bias.shape))
-        got = t.call(answer, first, second, x, 0.5, 400, watch=(first, second))
+        got = t.call(answer, first, second, x, 0.5, 400)
         training, evaluation = (part.detach() for part in got)
         straight, bent = second(first(x)), second(first(x).relu())
     t.expect(
@@ -462,7 +465,7 @@ def _note(used: list[nn.Module], module: nn.Module, *_: Any) -> None:
     hints=(
         "Collect the layers in a list while you walk through the sizes, then hand them over: nn.Sequential(*layers).",
         "The norm's size is what the linear layer before it gives. The last linear layer comes after the loop.",
-        "for a, b in zip(sizes[:-2], sizes[1:-1]): layers += [nn.Linear(a, b), nn.BatchNorm1d(b), nn.ReLU()]",
+        "for a, b in pairwise(sizes[:-1]): layers += [nn.Linear(a, b), nn.BatchNorm1d(b), nn.ReLU()]",
     ),
     learned="The biases before a BatchNorm do nothing (it subtracts the mean): many networks leave them out.",
 )
@@ -564,7 +567,8 @@ def _losses(
             loss.backward()
             with torch.no_grad():
                 for p in model.parameters():
-                    p -= (rate if bug != "no step" else 0.0) * (0.0 if p.grad is None else p.grad)
+                    if p.grad is not None and bug != "no step":
+                        p.sub_(rate * p.grad)
             sums.append((loss.item(), len(y)))
         val = _measure(model, x_val, y_val, bug != "no eval")
         train = sum(loss * n for loss, n in sums) / sum(n for _, n in sums)
@@ -627,15 +631,25 @@ def log_losses(answer: Callable[..., Any], t: Trial) -> None:
             want,
             given=given,
             known={
-                "The loss of a small batch counts as much as that of a large one: weigh by samples.": functools.partial(run, bug="batch mean"),
-                "That is the last batch's loss: it is the mean over all samples of the epoch that is asked for.": functools.partial(run, bug="last batch"),
-                "The batches' losses are added up: a mean over the samples is asked for.": functools.partial(run, bug="sum"),
-                "The gradients of earlier batches are never cleared.": functools.partial(run, bug="no zero_grad"),
-                "The model does not learn: is there a step after backward?": functools.partial(run, bug="no step"),
-                "Validation was measured in training mode: call model.eval() first.": functools.partial(run, bug="no eval"),
-                "After the first epoch the model stays in evaluation mode: call model.train() in every epoch.": functools.partial(run, bug="never back"),
-                "Validation is measured before the epoch's training: it comes after.": functools.partial(run, bug="before"),
-                "The training loss was measured after the epoch; take it from the batches as they come.": functools.partial(run, bug="afterwards"),
+                "The loss of a small batch counts as much as that of a large one: weigh by samples.": functools.partial(
+                    run, "batch mean"
+                ),
+                "That is the last batch's loss: the mean over the samples is asked for.": functools.partial(
+                    run, "last batch"
+                ),
+                "The batches' losses are added up: a mean over the samples is asked for.": functools.partial(
+                    run, "sum"
+                ),
+                "The gradients of earlier batches are never cleared.": functools.partial(run, "no zero_grad"),
+                "The model does not learn: is there a step after backward?": functools.partial(run, "no step"),
+                "Validation was measured in training mode: call model.eval() first.": functools.partial(run, "no eval"),
+                "After an epoch the model stays in evaluation mode: call model.train() in every one.": functools.partial(
+                    run, "never back"
+                ),
+                "Validation is measured before the epoch's training: it comes after.": functools.partial(run, "before"),
+                "The training loss was measured after the epoch: take it from the batches.": functools.partial(
+                    run, "afterwards"
+                ),
                 "The order in each pair is (training, validation).": [(b, a) for a, b in want],
             },
             rtol=1e-3,

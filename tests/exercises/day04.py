@@ -96,8 +96,7 @@ def norm_by_chunks(x, groups):
 
 
 def norm_by_unflatten(x, groups):
-    rows = x.view(len(x) * groups, -1)
-    return norm_over(rows, (1,)).view_as(x)
+    return norm_over(x.unflatten(1, (groups, -1)), (2, 3)).flatten(1, 2)
 
 
 def norm_unbiased(x, groups):
@@ -444,7 +443,7 @@ ANSWERS = {
             (losses_without_zero_grad, "never cleared"),
             (losses_without_a_step, "does not learn"),
             (losses_without_eval, "measured in training mode"),
-            (losses_never_back, "call model.train() in every epoch"),
+            (losses_never_back, "call model.train() in every one"),
             (losses_on_graphs, "hang on their graphs"),
             (losses_turned_round, "The order in each pair"),
         ],

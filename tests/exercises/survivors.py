@@ -22,6 +22,11 @@ SURVIVORS: dict[str, dict[str, str]] = {
             "a check hands over tensors on the CPU, where `arange` makes its own"
         ),
     },
+    "day04.log_losses": {
+        "loss = F.mse_loss(model(x), y)  ->  loss = F.mse_loss(y, model(x))": "a squared difference has no sign",
+        "validation = F.mse_loss(model(x_val), y_val).item()  ->  "
+        "validation = F.mse_loss(y_val, model(x_val)).item()": "a squared difference has no sign",
+    },
     "day06.cross_entropy": {
         "right = logits.gather(1, labels[:, None])[:, 0]  ->  right = logits.gather(1, labels[:, None])[:, -1]": (
             "there is one column, which is the first and the last"

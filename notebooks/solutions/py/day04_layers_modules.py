@@ -15,6 +15,8 @@
 # answer to most of them; the checks accept any.
 
 # %%
+from itertools import pairwise
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -63,19 +65,18 @@ assert asked == predict_shapes
 # %%
 def group_norm(x, groups):
     """`x` [N, C, L] normalised over groups of channels within each sample."""
-    samples, channels, length = x.shape
-    grouped = x.reshape(samples, groups, channels // groups, length)
-    variance, mean = torch.var_mean(grouped, (2, 3), correction=0, keepdim=True)
-    return ((grouped - mean) / (variance + 1e-5).sqrt()).reshape(x.shape)
+    rows = x.reshape(len(x) * groups, -1)  # a row for each group of each sample
+    variance, mean = torch.var_mean(rows, 1, correction=0, keepdim=True)
+    return ((rows - mean) / (variance + 1e-5).sqrt()).reshape(x.shape)
 
 
 check("day04.group_norm", group_norm)
 
 
 # %% [markdown]
-# The trick is in the second line: what is not an axis yet becomes one by reshaping. A reshape keeps the order of the numbers, so
-# neighbouring channels end up in one group. The rest is the formula that all four norms share. `keepdim=True` keeps mean and
-# variance as `[N, groups, 1, 1]`, which broadcast against the groups.
+# The trick is in the first line: what is not an axis yet becomes one by reshaping. A reshape keeps the order of the numbers, so
+# neighbouring channels of one sample end up in one row. The rest is the formula that all four norms share. `keepdim=True` keeps
+# mean and variance as columns, which broadcast against the rows.
 
 # %% [markdown]
 # ## Add dropout and see what it does ★★☆
@@ -168,8 +169,8 @@ check("day04.count_trainable", count_trainable)
 def normed_network(sizes):
     """Linear, BatchNorm1d, ReLU for each hidden size, and a last Linear."""
     layers = []
-    for wide, narrow in zip(sizes[:-2], sizes[1:-1]):
-        layers += [nn.Linear(wide, narrow), nn.BatchNorm1d(narrow), nn.ReLU()]
+    for size, following in pairwise(sizes[:-1]):
+        layers += [nn.Linear(size, following), nn.BatchNorm1d(following), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]))
 
 
@@ -193,7 +194,7 @@ def predict(model, x):
     with torch.no_grad():
         out = model(x if x.ndim == 2 else x.unsqueeze(0))
     model.train(was_training)
-    return out if x.ndim == 2 else out[0]
+    return out if x.ndim == 2 else out.squeeze(0)
 
 
 check("day04.predict", predict)
