@@ -643,7 +643,7 @@ def log_losses(answer: Callable[..., Any], t: Trial) -> None:
                 "The gradients of earlier batches are never cleared.": functools.partial(run, "no zero_grad"),
                 "The model does not learn: is there a step after backward?": functools.partial(run, "no step"),
                 "Validation was measured in training mode: call model.eval() first.": functools.partial(run, "no eval"),
-                "After an epoch the model stays in evaluation mode: call model.train() in every one.": functools.partial(
+                "An epoch ends in evaluation mode: call model.train() in every one.": functools.partial(
                     run, "never back"
                 ),
                 "Validation is measured before the epoch's training: it comes after.": functools.partial(run, "before"),

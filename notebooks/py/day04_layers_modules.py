@@ -18,7 +18,7 @@
 # lunch. PyTorch offers over a hundred ready-made layers, and no one remembers them all. There is no need to. Four
 # questions, put to any layer, tell you nearly everything: what goes in? What comes out? How many numbers does it learn?
 # And does it behave the same in training and afterwards? The fourth is the one that catches experienced people. Today
-# you put all four to thirty layers, then build networks from them and train one.
+# you put all four to nearly thirty kinds of layers, then build networks from them and train one.
 #
 # **By the end you can**
 #
@@ -509,24 +509,6 @@ ask(nn.Dropout2d(0.5), 8, 6, 28, 28)
 ask(nn.Dropout3d(0.5), 8, 6, 8, 28, 28)
 assert all(row[1] == row[2] and row[3] == 0 and row[4] for row in catalogue[-4:])
 
-
-# %% [markdown]
-# ### Exercise: add dropout and see what it does ★★☆
-#
-# `dropout_effect(first, second, x, p, runs)` gets two linear layers, inputs `x` `[N, D]`, a probability and a number of runs.
-# Build the network *first, ReLU, dropout with `p`, second*. Return two tensors: its outputs on `x` in `runs` calls in training
-# mode, `[runs, N, out]`, and its output in evaluation mode, `[N, out]`. Then try it, with
-# `dropout_effect(nn.Linear(4, 32), nn.Linear(32, 1), torch.randn(5, 4), 0.5, 200)`: how far do the outputs of a single
-# sample spread, and where is their mean?
-
-# %%
-def dropout_effect(first, second, x, p, runs):
-    """Outputs in training mode [runs, N, out] and in evaluation mode [N, out]."""
-    ...  # your code here
-
-
-check("day04.dropout_effect", dropout_effect)
-
 # %% [markdown]
 # ## Building with Sequential
 #
@@ -545,6 +527,24 @@ net.eval()
 for layer in net:
     x = layer(x)
     print(f"{type(layer).__name__:12}", list(x.shape))
+
+
+# %% [markdown]
+# ### Exercise: add dropout and see what it does ★★☆
+#
+# Back to the lots. `dropout_effect(first, second, x, p, runs)` gets two linear layers, inputs `x` `[N, D]`, a probability
+# and a number of runs. Build the network *first, ReLU, dropout with `p`, second*. Return two tensors: its outputs on `x`
+# in `runs` calls in training mode, `[runs, N, out]`, and its output in evaluation mode, `[N, out]`. Then try it, with
+# `dropout_effect(nn.Linear(4, 32), nn.Linear(32, 1), torch.randn(5, 4), 0.5, 200)`: how far do the outputs of a single
+# sample spread, and where is their mean?
+
+# %%
+def dropout_effect(first, second, x, p, runs):
+    """Outputs in training mode [runs, N, out] and in evaluation mode [N, out]."""
+    ...  # your code here
+
+
+check("day04.dropout_effect", dropout_effect)
 
 # %% [markdown]
 # The inside of a network is no secret. A module knows its parameters by name, and the name says where each of them lives:
@@ -608,7 +608,7 @@ x = torch.randn(5, 1)
 assert torch.equal(twin.eval()(x), net.eval()(x))  # same seed, same network
 
 # %% [markdown]
-# Call a model, `net(x)`, and never `net.forward(x)`: the call does a little more, which you will want on day 7.
+# Call a model, `net(x)`, and never `net.forward(x)`: the call does a little more than that, as you will see on later days.
 #
 # Parameters can be **frozen**: with `requires_grad = False` they get no gradient, and the optimizer leaves them alone. That
 # is how one keeps what a network already knows and trains only a new end.
@@ -858,13 +858,14 @@ for seed in range(3):
 print("training / validation loss after epoch 1, 20 and 80")
 for name, three in runs.items():
     for _, history in three:
-        shown = [f"{history[e - 1][0]:.2f} / {history[e - 1][1]:.2f}" for e in (1, 20, 80)]
-        print(f"{name:12}", "    ".join(shown))
+        shown = [history[epoch - 1] for epoch in (1, 20, 80)]
+        print(f"{name:12}", *(f"{train:8.2f} / {val:.2f}" for train, val in shown))
 
 # %%
 final = {name: [history[-1][1] for _, history in three] for name, three in runs.items()}
 assert max(final["plain"]) < min(final["with both"])
 assert max(final["with both"]) < 0.75 * best_line
+assert all(h[-1][0] > 2 * floor for _, h in runs["with both"])
 assert max(final["plain"]) - floor < 0.3 * (best_line - floor)
 fig, ax = plt.subplots()
 for k, (name, three) in enumerate(runs.items()):
@@ -896,7 +897,8 @@ assert curves["with both"].std() < curves["plain"].std()
 
 # %% [markdown]
 # **What happened.** Both beat the straight line, and the plain network covers most of the way down to the truth, below
-# which one gets by luck alone. The one with all the extras does *worse*. Dropout and batch normalisation are not medicine for
+# which one gets by luck alone. The one with all the extras does *worse*, and the two columns tell in which way: it does not
+# even fit the points it was trained on. Dropout and batch normalisation are not medicine for
 # everyone. Dropout helps large networks that would otherwise learn their data by heart; ours is small. And a BatchNorm over
 # 20 random points gives each batch a slightly different ruler: whether a point lies left or right of the *batch's* mean
 # depends on who else was drawn. In deep networks with large batches that little noise is a blessing. Here, where every point is
@@ -967,7 +969,10 @@ table
 # %%
 kinds = {name for name, *_ in catalogue}
 print(len(kinds), "kinds of layers; different in training:")
-print(", ".join(sorted({name for name, *_, mode in catalogue if mode})))
+differing = sorted({name for name, *_, mode in catalogue if mode})
+print(", ".join(differing))
+assert len(differing) == 7 and 25 < len(kinds) < 31
+assert all(name.startswith(("BatchNorm", "Dropout")) for name in differing)
 
 # %% [markdown]
 # ## Recap
