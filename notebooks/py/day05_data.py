@@ -779,10 +779,10 @@ assert slipped_losses[-60:].mean() > 2 > sound_losses[-60:].mean()
 
 # %%
 sizes = (4, 7, 14, 28, 56)
-fig, axes = plt.subplots(1, 5, figsize=(7, 2.8))
+fig, axes = plt.subplots(1, 5, figsize=(7, 3.4))
 for ax, size in zip(axes, sizes, strict=True):
     small = digits.take([5, 7]).resize(size).images[:, 0]  # [2, size, size]
-    ax.imshow(torch.cat(list(small), dim=1))
+    ax.imshow(torch.cat(list(small)))  # one above the other
     ax.set_title(f"{size} x {size}", fontsize=11)
     ax.axis("off")
 fig.suptitle("How small can you still read a 2 and a 3?", x=0.02, ha="left",

@@ -45,6 +45,7 @@ def stratified_split(labels, fraction, generator):
 
 check("day05.stratified_split", stratified_split)
 
+
 # %% [markdown]
 # Each class is dealt on its own, so chance cannot favour one. The parts are disjoint and complete because each list of
 # positions is cut at *one* place. `randperm` numbers the members of the class from 0; indexing `rows` with it turns
@@ -83,11 +84,11 @@ batch_counts = [(430, 88), (4, 250), (5, 1), (4, 250)]
 
 check("day05.batch_counts", batch_counts)
 
+
 # %% [markdown]
 # 128 fits 429 times into 55,000, which makes 54,912; the 88 that are left over are batch number 430. 250 fits four
 # times into 1,000 with nothing left, so there is no fifth. With one image more there is, of a single image, and batch
 # normalisation in training mode would stop there with an error (day 4). `drop_last=True` is the usual remedy.
-
 
 # %% [markdown]
 # ## A Dataset of your own ★★☆
@@ -111,12 +112,12 @@ class SameOrNot(Dataset):
 
 check("day05.SameOrNot", SameOrNot)
 
+
 # %% [markdown]
 # Between N posts there are N - 1 gaps. Images become floats on the way out, one pair at a time, so that the set stays
 # small in memory. A `for` loop over an object without `__iter__` asks for items 0, 1, 2, ... and stops at the first
 # `IndexError`. Here `images[i + 1]` raises it beyond the last pair. Where nothing does so by itself, say `if i >=
 # len(self): raise IndexError(i)`.
-
 
 # %% [markdown]
 # ## Move a batch ★★★
@@ -135,12 +136,12 @@ def shift_right(x, by):
 
 check("day05.shift_right", shift_right)
 
+
 # %% [markdown]
 # Think backwards: not where a pixel goes, but where each pixel of the result comes *from*. Unmoved, the columns are
 # `width` to `2 * width - 1` of the padded image; a shift to the right looks further left. A row of columns minus a
 # column of shifts is, by broadcasting, the table `[B, W]`. The padding has the zeros ready wherever the table points
 # beyond the edge, and the two `None` stand for the channel and the rows, which all do the same.
-
 
 # %% [markdown]
 # ## Two data sets that share nothing but images ★★☆
