@@ -59,6 +59,9 @@ def cross_entropy(answer: Callable[..., Any], t: Trial) -> None:
                 ),
                 "That is divided by the number of entries, B times C; divide by the number of rows, B.": want
                 / logits.shape[1],
+                "That takes those columns of *every* row; take one logit from each: logits[torch.arange(B), labels].": (
+                    logits.logsumexp(1, keepdim=True) - logits[:, labels]
+                ).mean(),
                 "That is a logarithm to base 2: use the natural one.": want / math.log(2),
                 "That is logsumexp alone: subtract the logit of the true class.": logits.logsumexp(1).mean(),
             },
@@ -74,7 +77,7 @@ def cross_entropy(answer: Callable[..., Any], t: Trial) -> None:
         "m_hat = m / (1 - 0.9**t) uses the *new* m. Return the averages without the correction.",
         "w - learning_rate * m_hat / (v_hat.sqrt() + 1e-8), with m and v returned as they were before the correction.",
     ),
-    learned="Two extra numbers per weight: Adam takes three times the memory of plain gradient descent.",
+    learned="Two extra numbers beside each weight and its gradient: Adam needs about twice the memory for them.",
 )
 def adam_step(answer: Callable[..., Any], t: Trial) -> None:
     """Hold one step, and then five in a row, against the equations."""
@@ -118,6 +121,7 @@ def adam_step(answer: Callable[..., Any], t: Trial) -> None:
             },
         )
         late = step + 1
+        as_first = w - rate * (new_m / 0.1) / ((new_v / 0.001).sqrt() + 1e-8)
         m_late, v_late = new_m / (1 - 0.9**late), new_v / (1 - 0.999**late)
         t.expect(
             got[0],
@@ -126,6 +130,7 @@ def adam_step(answer: Callable[..., Any], t: Trial) -> None:
             known={
                 "The averages are not corrected: divide them by 1 - beta**t.": w - rate * new_m / (new_v.sqrt() + 1e-8),
                 "Downhill is against the gradient: the sign is turned round.": w + rate * m_hat / (v_hat.sqrt() + 1e-8),
+                "The correction is that of step 1: raise beta to the power of t.": as_first,
                 "The square root is missing.": w - rate * m_hat / (v_hat + 1e-8),
                 "t counts from 1 and is the step at hand: it was raised once too often.": w
                 - rate * m_late / (v_late.sqrt() + 1e-8),
@@ -236,7 +241,7 @@ def _train(
         "What does F.cross_entropy expect: logits or probabilities?",
         "Delete .softmax(dim=1), and call optimizer.zero_grad() before loss.backward().",
     ),
-    learned="Neither bug raises an error. Both only make the curve look a little worse than it should.",
+    learned="Neither bug raises an error. You find them by reading, or by knowing how the curve should look.",
 )
 def repaired_loop(answer: Callable[..., Any], t: Trial) -> None:
     """Compare losses and final weights with a repaired loop and with every half-repaired one."""
@@ -299,6 +304,8 @@ def decayed_rate(answer: Callable[..., Any], t: Trial) -> None:
                     * factor ** (epoch / every),
                     "That drops an epoch too early: epochs count from 0.": initial * factor ** ((epoch + 1) // every),
                     "The factor was applied once; after two drops it applies twice.": initial * factor ** min(drops, 1),
+                    "Epochs are counted from 0: that gives epoch 0 a rate above the initial one.": initial
+                    * factor ** ((epoch - 1) // every),
                     "That drops an epoch too late.": initial * factor ** (max(epoch - 1, 0) // every),
                     "The factor is multiplied by the number of drops; each drop multiplies again.": initial
                     * factor
@@ -356,7 +363,7 @@ def early_stop(answer: Callable[..., Any], t: Trial) -> None:
             given=f"losses {[round(loss, 2) for loss in losses]} and patience {patience}",
             known={
                 "Once a lower loss comes, the waiting starts again from zero.": _stop(losses, patience, "no reset"),
-                "That waits one epoch too long.": _stop(losses, patience, "late"),
+                "That goes on too long: `patience` epochs in a row without anything lower, and it stops.": _stop(losses, patience, "late"),
                 "Equal is not lower: a plateau counts as waiting.": _stop(losses, patience, "ties"),
                 "The best epoch is the one with the lowest loss, not the last one.": (want[1], want[1]),
                 "Losses after the stop are never seen: the best epoch cannot lie there.": (

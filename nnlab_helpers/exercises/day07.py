@@ -57,6 +57,7 @@ def conv2d(answer: Callable[..., Any], t: Trial) -> None:
     for images, kernels in cases:
         got = t.call(answer, images, kernels)
         want = F.conv2d(images, kernels)
+        windows = images.unfold(2, kernels.shape[2], 1).unfold(3, kernels.shape[3], 1)
         per_channel = F.conv2d(images, kernels.sum(1, keepdim=True).expand_as(kernels))
         t.expect(
             got,
@@ -72,6 +73,7 @@ def conv2d(answer: Callable[..., Any], t: Trial) -> None:
                 ),
                 "That is the mean over the window; sum.": want / kernels[0, 0].numel(),
                 "That is the mean over the channels; sum over them.": want / images.shape[1],
+                "One axis too many: add up over the channels too.": torch.einsum("bchwij,ocij->bochw", windows, kernels),
                 "Every channel has a kernel of its own: do not add the kernels up first.": per_channel,
             },
             rtol=1e-4,
@@ -90,7 +92,7 @@ def conv2d(answer: Callable[..., Any], t: Trial) -> None:
 )
 def output_size(answer: Callable[..., Any], t: Trial) -> None:
     """Compare with PyTorch's own layers, then ask for the impossible."""
-    cases = [(28, 5, 0, 1), (28, 5, 2, 1), (5, 2, 0, 2), (7, 3, 1, 2), (4, 4, 0, 3), (224, 7, 3, 2)]
+    cases = [(28, 5, 0, 1), (28, 5, 2, 1), (3, 5, 1, 1), (5, 2, 0, 2), (7, 3, 1, 2), (4, 4, 0, 3), (224, 7, 3, 2)]
     cases += [
         (int(n), int(k), int(p), int(s))
         for n, k, p, s in zip(
@@ -136,6 +138,7 @@ def output_size(answer: Callable[..., Any], t: Trial) -> None:
 )
 def lenet64(answer: Any, t: Trial) -> None:
     """Check the layers, the shapes, single images, and that every layer is used."""
+    t.require(not isinstance(answer, nn.Module), "hand over the class itself, LeNet64, not an instance of it.")
     model = t.call(answer)
     t.require(isinstance(model, nn.Module), f"LeNet64() should be an nn.Module, it is a {type(model).__name__}")
     for batch in (1, 5):
@@ -192,10 +195,7 @@ def _without_bend(model: nn.Module, x: Tensor, t: Trial) -> str:
     for hook in hooks:
         hook.remove()
     for (first, _, given), (second, taken, _) in pairwise(seen):
-        if given.dim() == 4:
-            ways = [F.max_pool2d(given, 2), F.avg_pool2d(given, 2)]
-        else:
-            ways = [given]
+        ways = [F.max_pool2d(given, 2), F.avg_pool2d(given, 2)] if given.dim() == 4 else [given]
         if any(way.numel() == taken.numel() and torch.allclose(way.reshape(taken.shape), taken) for way in ways):
             return f"`{first}` and `{second}`"
     return ""
@@ -215,7 +215,7 @@ def _without_bend(model: nn.Module, x: Tensor, t: Trial) -> str:
 def gradient_flow(answer: Callable[..., Any], t: Trial) -> None:
     """Compare names, order and sizes, also for a model that carries old gradients."""
     for stale in (False, True):
-        model = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 4))
+        model = nn.Sequential(nn.Linear(3, 5), nn.LayerNorm(5), nn.Tanh(), nn.Linear(5, 4))
         with torch.no_grad():
             for p in model.parameters():
                 p.copy_(t.randn(*p.shape))

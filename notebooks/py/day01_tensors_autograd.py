@@ -134,8 +134,8 @@ except RuntimeError as error:
 print("the crickets live on:", chirps.device.type)
 try:
     chirps + torch.ones(15, device="meta")
-except RuntimeError:
-    print("RuntimeError: these two live on different devices")
+except RuntimeError as error:
+    print("RuntimeError:", error)
 print("and after a move:", (chirps.cpu() + torch.ones(15)).device.type)
 
 # %% [markdown]
@@ -265,7 +265,8 @@ assert slope_weight < 0
 # > **Predict.** To feel the slope in 2 directions we worked out the loss 3 times: once here, once per nudge. A modest
 # > network for reading digits, like that of day 6, has a quarter of a million adjustable numbers. How often would you
 # > have to work out its loss to take a *single* step?
-#
+
+# %% [markdown]
 # Once here and once per nudge: a quarter of a million times, and one. Nobody would train anything that way. We need the
 # slope in all directions for about the price of one.
 #
@@ -663,7 +664,7 @@ assert torch.allclose(line.grad.cpu(), torch.tensor(whole), rtol=1e-4)
 # last batch may be shorter.
 #
 # - `batch_loss(line, x, y)` returns the *mean* loss of the samples you hand it, like the one above.
-# - `line` is a leaf, `[2]`, that requires grad. Somebody may have left an old gradient in it.
+# - `line` is a leaf, `[2]`, that requires grad. Somebody may have left an old gradient in it, or it is None.
 # - `x` and `y` are `[N]`.
 # - Return the gradient, `[2]`.
 #
@@ -730,7 +731,8 @@ assert math.isclose(bias.grad.item(), 2 * once, rel_tol=1e-5)
 # Here is the task. Write `two_gradients(leaf, loss_a, loss_b)`: return the gradient of `loss_a` and the gradient of
 # `loss_b` with respect to `leaf`, a pair of tensors of the shape of `leaf`. Use `backward`. Try it without
 # `retain_graph=True` first and see who complains. Then see that two more things are needed: an empty letterbox in
-# between, and a first gradient that is yours to keep (`.clone()` makes a copy that later additions don't reach).
+# between, and a first gradient that is yours to keep (`.clone()` makes a copy that later additions and
+# `.zero_()` don't reach; `leaf.grad = None` leaves the old tensor alone).
 # `leaf.grad` is empty when you are called. For the leaf above, the answer is `[e, e²]` and `[2e², 2e⁴]`, which is about
 # `[2.72, 7.39]` and `[14.78, 109.20]`.
 
@@ -800,7 +802,7 @@ assert weight.requires_grad and not renewed.requires_grad
 #
 # Write `one_step(weight, bias, x, y, learning_rate)`: one step downhill on the mean squared error of the line
 # `weight * x + bias`. `weight`, `bias` and `learning_rate` are plain Python numbers, `x` and `y` tensors `[N]`. Return
-# the new weight and the new bias. Use `backward`, or the formula from above; both are fine.
+# the new weight and the new bias (numbers or tensors, as you like). Use `backward`, or the formula from above; both are fine.
 #
 # Example: with `weight = 0`, `bias = 0`, one sample `x = [2]`, `y = [1]` and a rate of 0.1, the mistake is -1, the two
 # slopes are -4 and -2, and the step leads to 0.4 and 0.2.
@@ -938,7 +940,7 @@ assert height_after(0.38) > height_after(0.38, steps=0)
 
 # %% [markdown]
 # **What happened.** Four times the rate was much faster. But with 0.36 the walker hardly gets anywhere, and with 0.38
-# the loss *climbs*, step after step, for ever. There is a sharp border between the two, and you can work it out.
+# the loss, after one last good step for the bias, *climbs*, step after step, for ever. There is a sharp border between the two, and you can work it out.
 # Along the weight our valley is a parabola, `c * distance²`, with slope `2 * c * distance`. A step makes
 #
 # ```
@@ -1016,7 +1018,8 @@ print("60 percent of them kept:", steps_needed(keep=0.6), "steps")
 assert steps_needed(keep=0.6) < steps_needed(keep=0.0)
 
 # %% [markdown]
-# The bug, with a little friction, beats the correct program. It has had a name since 1964: **momentum**. It is one of
+# The bug, with a little friction, beats the correct program. Polyak described it in 1964,
+# as a heavy ball; today it is called **momentum**. It is one of
 # the two ideas inside Adam, the optimiser you will use from day 6 on.
 #
 # ## Break it: change what the trail remembers

@@ -54,7 +54,7 @@ use_style()
 # %% [markdown]
 # ## Look first
 #
-# The test digits stay in their drawer until the very end. From the 60,000 others we set 5,000 aside for validation: those
+# The test digits stay in their drawer until this network is finished. From the 60,000 others we set 5,000 aside for validation: those
 # are the ones we may look at after every epoch.
 
 # %%
@@ -109,8 +109,8 @@ print("logits:", list(logits.shape), " parameters:", count)
 # %% [markdown]
 # ## How wrong is a guess?
 #
-# Logits become probabilities through softmax, as on day 2: exponentiate, then divide by the sum. For the image below the
-# untrained network spreads its belief over all ten digits.
+# Logits become probabilities through softmax, as on day 2: exponentiate, then divide by the sum. Over the first
+# image of the batch the untrained network spreads its belief evenly: each of the ten digits gets its share.
 
 # %%
 probabilities = logits.softmax(dim=1)  # [1000, 10]
@@ -122,7 +122,7 @@ assert torch.allclose(probabilities.sum(dim=1), torch.ones(1000, device=device))
 # %% [markdown]
 # How surprised should it be to learn the truth? Being sure and right should cost nothing. Being sure and wrong should cost
 # a lot. The logarithm does exactly that: the **surprise** at an event of probability $p$ is $-\log p$. It is zero at
-# $p = 1$ and grows without bound towards $p = 0$.
+# $p = 1$ and grows without bound towards $p = 0$. With the natural logarithm its unit is called the *nat*.
 
 # %%
 p = torch.linspace(0.005, 1, 200)
@@ -178,9 +178,8 @@ check("day06.cross_entropy", cross_entropy)
 # %% [markdown]
 # ## Adam, from its equations
 #
-# Plain gradient descent moves every weight by rate times gradient. A weight behind a pixel that is nearly always black
-# gets a tiny gradient and hardly moves; one in the middle of the image gets a large one. Adam (Kingma and Ba, 2015) gives
-# each weight a step of its own. It keeps two running averages per weight, of the gradient $g$ and of its square:
+# Plain gradient descent moves every weight by rate times gradient. But gradients differ in size from weight to weight, and far
+# more from layer to layer, so no single rate suits them all. Adam (Kingma and Ba, 2015) gives each weight a step of its own. It keeps two running averages per weight, of the gradient $g$ and of its square:
 #
 # $$m \leftarrow \beta_1 m + (1 - \beta_1)\, g, \qquad v \leftarrow \beta_2 v + (1 - \beta_2)\, g^2$$
 #
@@ -191,7 +190,7 @@ check("day06.cross_entropy", cross_entropy)
 # w \leftarrow w - \eta\, \frac{\hat m}{\sqrt{\hat v} + \epsilon}$$
 #
 # The usual values are $\beta_1 = 0.9$, $\beta_2 = 0.999$, $\epsilon = 10^{-8}$. Numerator and denominator are both of the
-# gradient's size, so the step is of size $\eta$ whatever the gradient.
+# gradient's size, so the step is at most about $\eta$ long, whatever the gradient.
 #
 # > **Predict.** Two weights, gradients 100 and 0.001, learning rate 0.01. How far does each move in the very first step?
 
@@ -227,8 +226,8 @@ check("day06.adam_step", adam_step)
 # %% [markdown]
 # ## The loop
 #
-# Six lines carry almost everything that follows in this course. For each batch: forget the last gradients, predict,
-# measure, go backward, step. The two sums beside them are for us to watch. They weigh each batch by its size, because the
+# Five lines carry almost everything that follows in this course. For each batch: forget the last gradients, predict,
+# measure, go backward, step. The three sums beside them are for us to watch. They weigh each batch by its size, because the
 # last batch is smaller than the others.
 
 # %%
@@ -400,14 +399,17 @@ matrix = torch.zeros(10, 10, dtype=torch.int64)
 matrix.index_put_((test_digits.labels, guess), torch.tensor(1), accumulate=True)
 assert matrix.sum() == len(test_digits)
 assert matrix.diagonal().sum() == (guess == test_digits.labels).sum()
-plot_confusion(matrix, title="The mistakes gather in a few pairs that look alike")
+plot_confusion(matrix, title="Few pairs hold most of the mistakes")
 plt.show()
 
-# %% tolerance={"rtol": 0.3}
+# %% tolerance={"rtol": 0.3, "atol": 8}
 mistakes = matrix.clone().fill_diagonal_(0)
 share = mistakes.flatten().sort(descending=True).values[:18].sum() / mistakes.sum()
-print(f"18 of the 90 pairs, a fifth, hold {share:.1%} of the mistakes")
-assert share > 0.35, "the title no longer holds"
+scattered = torch.bincount(torch.randint(90, (int(mistakes.sum()),)), minlength=90)
+by_chance = scattered.sort(descending=True).values[:18].sum() / scattered.sum()
+print(f"the 18 fullest of 90 pairs hold {share:.1%} of the mistakes;"
+      f" scattered at random they would hold {by_chance:.1%}")
+assert share > by_chance + 0.05, "the title no longer holds"
 
 # %% [markdown]
 # ### The mistakes themselves
@@ -426,11 +428,12 @@ plt.show()
 sure = (confidence[wrong] > 0.9).float().mean().item()
 print(f"made with over 90 % confidence: {sure:.1%} of its mistakes")
 assert sure > 0.1, "the claim below no longer holds"
+assert history[-1]["train_accuracy"] > 0.98
 
 # %% [markdown]
 # **What happened.** Some of these are beyond anybody. Others you read at a glance, and the network was sure of the wrong
 # answer. Confident mistakes are no rare accident: training rewards certainty, and on its own training digits the network is
-# almost always right, so it never learned to doubt. Day 12 measures this properly.
+# almost always right, so it had little reason to learn doubt. Day 12 measures this properly.
 
 # %% [markdown]
 # ## One image, please
@@ -515,9 +518,9 @@ assert hasty_loss > math.log(10)
 
 
 # %% [markdown]
-# **What happened.** Each step was longer than the weights themselves. What the network knew at the start was overwritten by
-# the first few batches, and its loss went above that of a network which guesses. When a first epoch ends above $\log C$,
-# divide the rate by ten before you look for anything cleverer.
+# **What happened.** Each step was longer than the weights themselves. The careful spread of the starting weights was overwritten
+# by the first few batches (`detach()` shares the memory, so `first_weights` showed it), and the loss went above that of a
+# network which guesses. When the mean loss of a first epoch is above $\log C$, divide the rate by ten before you look for anything cleverer.
 #
 # ### Exercise: a rate that decays ★☆☆
 #
@@ -539,8 +542,8 @@ check("day06.decayed_rate", decayed_rate)
 #
 # Give the same network only 1,000 digits, and time. It has 270,000 parameters for them: enough to learn every one by heart.
 #
-# > **Predict.** Sketch four curves over 40 epochs: loss and accuracy, on the 1,000 and on the 5,000 it never sees. Do loss and
-# > accuracy on new digits turn at the same epoch?
+# > **Predict.** Sketch three curves over 40 epochs: the loss on the 1,000, and loss and accuracy on the 5,000 that it never sees.
+# > Do loss and accuracy on new digits turn at the same epoch?
 
 # %%
 def train_on_few(seed, epochs=40, count=1_000):
@@ -585,7 +588,7 @@ assert (runs[:, -1, 2] > runs[:, :, 2].max(dim=1).values - 0.02).all()
 # %% [markdown]
 # **What happened.** The training loss goes to nothing. The validation loss falls, turns, and climbs again in every seed,
 # while validation accuracy stays where it is. The two do not contradict each other: the network makes no *more* mistakes,
-# it makes the same ones with growing certainty, and the logarithm charges for certainty. If you use its probabilities, it
+# it makes much the same ones with growing certainty, and the logarithm charges for certainty. If you use its probabilities, it
 # has become worse; if you use its answers alone, it has not.
 
 # %% [markdown]
@@ -608,7 +611,7 @@ while waited < patience:
     if val_loss < best_loss:
         best_loss, waited = val_loss, 0
         best_weights = copy.deepcopy(careful.state_dict())
-careful.load_state_dict(best_weights)
+_ = careful.load_state_dict(best_weights)
 
 # %% tolerance={"atol": 0.05, "rtol": 0.25}
 final_loss, final_accuracy = evaluate(careful, val_loader)
@@ -644,7 +647,7 @@ check("day06.early_stop", early_stop)
 #
 # - **The loss** is mean surprise, $-\log p$ of the truth, computed from logits. An untrained network starts at $\log C$;
 #   start every project by checking that.
-# - **Adam** moves each weight by about the learning rate, in a direction smoothed over steps. **The loop** is zero, predict,
+# - **Adam** moves each weight by at most about the learning rate, in a direction smoothed over steps. **The loop** is zero, predict,
 #   measure, backward, step; validation is the same loop with the learning taken out.
 # - **Curves** tell whether it learns, the **confusion matrix** what it mixes up, the **worst mistakes** why. A test accuracy has
 #   an error bar.

@@ -293,7 +293,7 @@ ANSWERS = {
         right=[stop_with_counter],
         wrong=[
             (stop_without_reset, "starts again from zero"),
-            (stop_late, "one epoch too long"),
+            (stop_late, "goes on too long"),
             (stop_never_on_a_plateau, "Equal is not lower"),
             (stop_with_foresight, "never seen"),
         ],
