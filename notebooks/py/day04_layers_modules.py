@@ -349,6 +349,7 @@ plt.show()
 assert {n: int(s.sum()) for n, s in together.items()} == {
     "BatchNorm": 4 * 5, "LayerNorm": 6 * 5, "GroupNorm": 3 * 5, "InstanceNorm": 5}
 
+
 # %% [markdown]
 # Only **BatchNorm** reaches across samples: it takes one channel, in all of them. **LayerNorm** stays within a sample and takes
 # everything in it. **GroupNorm** takes a group of channels of one sample, **InstanceNorm** a single channel of one sample. So
@@ -366,6 +367,7 @@ for name, axes in (("BatchNorm", (0, 2)), ("LayerNorm", (1, 2)), ("InstanceNorm"
     gap = (standardised(x, axes) - norms[name](x)).abs().max().item()
     print(f"{name:12}  over axes {axes!s:6}  agrees: {gap < 1e-9}")
     assert gap < 1e-9
+
 
 # %% [markdown]
 # ### Exercise: group normalisation by hand ★★☆
@@ -677,7 +679,7 @@ class Deep(nn.Module):
 x = torch.randn(200, 8)
 y = x.sum(dim=1, keepdim=True)  # [200, 1]
 
-# %% tolerance={"rtol": 0.5, "atol": 0.05}
+# %% tolerance={"atol": 0.05, "rtol": 0.5}
 for container in (list, nn.ModuleList):
     seed_everything(0)
     deep = Deep(container)
@@ -738,6 +740,7 @@ except ValueError as error:
 # %%
 sizes = [len(batch) for batch in torch.randn(101, 1).split(20)]
 print("101 samples in batches of 20:", sizes)
+
 
 # %% [markdown]
 # The last batch has a single sample. Choose another batch size, or leave the last batch out (`drop_last`).
@@ -846,7 +849,7 @@ def train(model, epochs=80, batch_size=20, learning_rate=0.01):
 # > **Predict.** Two networks of the same size: one with batch normalisation and dropout, one without. Which comes closer to
 # > the truth? Three starts each.
 
-# %% tolerance={"rtol": 0.6, "atol": 0.06}
+# %% tolerance={"atol": 0.06, "rtol": 0.6}
 runs = {"with both": [], "plain": []}
 for seed in range(3):
     for name in runs:
@@ -895,6 +898,7 @@ plt.show()
 assert curves["with both"].std() < 0.9 * truth(grid).std()
 assert curves["with both"].std() < curves["plain"].std()
 
+
 # %% [markdown]
 # **What happened.** Both beat the straight line, and the plain network covers most of the way down to the truth, below
 # which one gets by luck alone. The one with all the extras does *worse*, and the two columns tell in which way: it does not
@@ -929,7 +933,7 @@ check("day04.log_losses", log_losses)
 #
 # > **Predict.** How much do the three answers differ? And does *asking* change the network?
 
-# %% tolerance={"rtol": 1.0, "atol": 0.5}
+# %% tolerance={"atol": 0.5, "rtol": 1.0}
 model = runs["with both"][0][0]
 question = x_val[:4]
 diary_before = model.norm1.running_mean.clone()
@@ -989,8 +993,8 @@ assert all(name.startswith(("BatchNorm", "Dropout")) for name in differing)
 #
 # ## What to try next
 #
-# - Which of the two extras did the harm? Train `Net(norm=True, dropout=0.0)` and `Net(norm=False, dropout=0.1)`. Then try the
-#   normalised one with `batch_size=100`.
+# - Which of the two extras did the harm? Train `Net(norm=True, dropout=0.0)` and `Net(norm=False, dropout=0.1)`. Then give the
+#   guilty one all points at once: `batch_size=100, epochs=400` makes as many steps as before.
 # - Ask `nn.ConvTranspose2d(6, 3, 2, stride=2)` and `nn.Embedding` the four questions. (The second wants whole numbers:
 #   `ask` will complain. Read the message.)
 # - Give `Deep` an `nn.Sequential` as container. Why does `container([..])` not work, and `container(*[..])` does?

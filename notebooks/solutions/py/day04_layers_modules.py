@@ -42,7 +42,6 @@ predict_shapes = [
 
 check("day04.predict_shapes", predict_shapes)
 
-
 # %% [markdown]
 # Each layer leaves something alone, and that is the quickest way to its shape: Linear all but the last dimension, convolutions
 # the batch, pools batch and channels. What remains follows from one formula. The last one is a convention you have to look up
@@ -94,12 +93,11 @@ def dropout_effect(first, second, x, p, runs):
 
 check("day04.dropout_effect", dropout_effect)
 
-
 # %% [markdown]
 # A new module is in training mode, so each call draws another lot. How far do the outputs of one sample spread, and where is
 # their mean?
 
-# %% tolerance={"rtol": 0.1, "atol": 0.03}
+# %% tolerance={"atol": 0.03, "rtol": 0.1}
 torch.manual_seed(0)
 wide = nn.Linear(4, 32), nn.Linear(32, 1)
 with torch.no_grad():
