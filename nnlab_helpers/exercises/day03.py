@@ -90,8 +90,8 @@ def _wrong_biases(layers: Layers) -> dict[str, Any]:
         if not same:
             return None
         bias = layers[0][1]
-        for weight, own in layers[:-1]:
-            bias = bias @ weight + own
+        for (weight, _), (_, other) in pairwise(layers):
+            bias = bias @ weight + other
         return bias
 
     return {
@@ -119,8 +119,8 @@ def _wrong_biases(layers: Layers) -> dict[str, Any]:
 def leaky_relu_grad(answer: Callable[..., Any], t: Trial) -> None:
     """Compare slopes left and right of zero, at zero, and with another slope."""
     cases: list[tuple[Tensor, dict[str, float]]] = [
-        (torch.tensor([-2.0]), {}),
         (torch.tensor([3.0]), {}),
+        (torch.tensor([-2.0]), {}),
         (torch.tensor([0.0]), {}),
         (torch.tensor([-1.0, 2.0]), {"slope": 0.2}),
         (t.randn(4, 3), {}),
@@ -135,15 +135,15 @@ def leaky_relu_grad(answer: Callable[..., Any], t: Trial) -> None:
             torch.where(z > 0, 1.0, slope),
             given=given,
             known={
-                "That is LeakyReLU itself: its slope is asked for.": torch.where(z > 0, z, slope * z),
                 "At 0 take the slope from the left, as PyTorch does.": torch.where(z >= 0, 1.0, slope),
                 "That is the derivative of plain ReLU: what does LeakyReLU do left of zero?": any_of(
                     (z > 0).float(), (z >= 0).float()
                 ),
                 "That is always 0.01: use the argument `slope`.": torch.where(z > 0, 1.0, 0.01),
                 "The two sides have changed places.": torch.where(z > 0, slope, 1.0),
-                "Right of zero the line is z itself: a slope of 1, whatever z is.": torch.where(z > 0, z, slope),
                 "Left of zero the slope does not depend on z.": torch.where(z > 0, 1.0, slope * z),
+                "That is LeakyReLU itself: its slope is asked for.": torch.where(z > 0, z, slope * z),
+                "Right of zero the line is z itself: a slope of 1, whatever z is.": torch.where(z > 0, z, slope),
                 "Left of zero the line still rises: its slope is positive.": torch.where(z > 0, 1.0, -slope),
             },
         )
@@ -162,8 +162,8 @@ def leaky_relu_grad(answer: Callable[..., Any], t: Trial) -> None:
     learned="The softplus is a ReLU with a round corner, so its slope, the sigmoid, is a step with round corners.",
 )
 def mish_grad(answer: Callable[..., Any], t: Trial) -> None:
-    """Compare with the derivative at 0, 1, -2, on random tensors and far out."""
-    cases = [torch.tensor([0.0]), torch.tensor([1.0]), torch.tensor([-2.0]), 2 * t.randn(3, 5), t.randn(2, 3, 4)]
+    """Compare with the derivative at 0, 2, -2, on random tensors and far out."""
+    cases = [torch.tensor([0.0]), torch.tensor([2.0]), torch.tensor([-2.0]), 2 * t.randn(3, 5), t.randn(2, 3, 4)]
     cases.append(torch.tensor([-60.0, -30.0, 30.0, 60.0]))
     for z in cases:
         got = t.call(answer, z)
@@ -210,10 +210,9 @@ def mish_grad(answer: Callable[..., Any], t: Trial) -> None:
 def saturated_fraction(answer: Callable[..., Any], t: Trial) -> None:
     """Count both ends, on given and on random outputs, with several edges."""
     cases: list[tuple[Tensor, dict[str, float]]] = [
-        (torch.tensor([[0.99]]), {}),
-        (torch.tensor([[0.01]]), {}),
-        (torch.tensor([[0.01, 0.5], [0.99, 0.9]]), {}),
-        (torch.tensor([[0.15, 0.5, 0.83]]), {"edge": 0.2}),
+        (torch.tensor([[0.01, 0.5, 0.99], [0.98, 0.97, 0.6]]), {}),  # tells all known mistakes apart
+        (torch.tensor([[0.15, 0.5, 0.83, 0.01]]), {"edge": 0.2}),
+        (torch.tensor([[0.25, 0.5, 0.75, 0.2]]), {"edge": 0.25}),
         (torch.sigmoid(4 * t.randn(7, 5)), {}),
         (torch.sigmoid(3 * t.randn(40, 9)), {"edge": 0.1}),
     ]
@@ -223,12 +222,18 @@ def saturated_fraction(answer: Callable[..., Any], t: Trial) -> None:
         low, high = (a < edge).float(), (a > 1 - edge).float()
         both = low + high
         want = both.mean()
-        given = f"a = {[[round(v, 2) for v in row] for row in a.tolist()]}, edge = {edge}" if a.numel() < 5 else None
+        given = f"a = {[[round(v, 2) for v in row] for row in a.tolist()]}, edge = {edge}" if a.numel() < 7 else None
         t.expect(
             _number(got),
             want.item(),
             given=given,
             known={
+                "That is always an edge of 0.05: use the argument.": ((a < 0.05) | (a > 0.95)).float().mean().item(),
+                "An output that is exactly `edge` away is not closer than `edge`.": any_of(
+                    ((a <= edge) | (a > 1 - edge)).float().mean().item(),
+                    ((a < edge) | (a >= 1 - edge)).float().mean().item(),
+                    ((a <= edge) | (a >= 1 - edge)).float().mean().item(),
+                ),
                 "Only the top end is counted: an output near 0 is just as stuck.": any_of(
                     high.mean().item(), (a.abs() > 1 - edge).float().mean().item()
                 ),
@@ -242,7 +247,6 @@ def saturated_fraction(answer: Callable[..., Any], t: Trial) -> None:
                 "That is the share of units that are saturated at least once; count entries.": both.amax(0)
                 .mean()
                 .item(),
-                "That is always an edge of 0.05: use the argument.": ((a < 0.05) | (a > 0.95)).float().mean().item(),
                 "Is the edge measured from the middle? It is the distance to 0 or to 1.": ((a - 0.5).abs() > edge)
                 .float()
                 .mean()
@@ -276,6 +280,7 @@ def dead_fraction(answer: Callable[..., Any], t: Trial) -> None:
         [one([[1.0, -1.0], [-2.0, -1.0]]), one([[-3.0, -1.0]])],
         [one([[-1.0, 2.0]]), one([[3.0, -4.0]])],
         [one([[0.0, 1.0, -1.0, -2.0]])],
+        [one([[-1.0, 1.0]]), one([[0.0, -1.0]])],
     ]
     for sizes in ((9,), (5, 5, 2), (1, 6, 3, 4)):
         cases.append([t.randn(n, 40) - 1.2 for n in sizes])
@@ -294,6 +299,7 @@ def dead_fraction(answer: Callable[..., Any], t: Trial) -> None:
             want,
             given=given,
             known={
+                "That is the share of units that are alive.": 1 - want,
                 "That is the share of zero activations. A unit is dead only if it is silent for every row.": (
                     silent.mean().item()
                 ),
@@ -309,7 +315,6 @@ def dead_fraction(answer: Callable[..., Any], t: Trial) -> None:
                 "That counts rows that fire no unit: look down the columns (dim 0), not along the rows.": (
                     silent.amin(1).mean().item()
                 ),
-                "That is the share of units that are alive.": 1 - want,
                 "That is a number of units; divide by how many there are.": (~alive).sum().item(),
                 "That is in per cent; a share from 0 to 1 is asked for.": 100 * want,
                 "At exactly 0 a ReLU is silent: it fires where its pre-activation is above 0.": (
@@ -336,8 +341,8 @@ def dead_fraction(answer: Callable[..., Any], t: Trial) -> None:
 def gradient_left(answer: Callable[..., Any], t: Trial) -> None:
     """Multiply slopes and weights along chains of one to twelve units."""
     cases = [
+        (torch.tensor([1.0]), torch.tensor([2.0])),
         (torch.tensor([0.0]), torch.tensor([2.0])),
-        (torch.tensor([1.0]), torch.tensor([1.0])),
         (torch.tensor([0.0, 2.0]), torch.tensor([4.0, -3.0])),
         (t.randn(5), 3 * t.randn(5)),
         (t.randn(3), 4 * t.randn(3)),

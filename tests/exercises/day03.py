@@ -26,10 +26,10 @@ def collapse_from_the_end(layers):
 
 
 def collapse_in_reverse(layers):
-    weight, bias = layers[-1]
+    weight = layers[-1][0]
     for other, _ in reversed(layers[:-1]):
         weight = weight @ other
-    return weight, bias
+    return weight, collapse_from_the_end(layers)[1]
 
 
 def product_of(layers):
@@ -171,6 +171,7 @@ ANSWERS = {
             (lambda a, edge=0.05: ((a >= edge) & (a <= 1 - edge)).float().mean(), "not saturated"),
             (lambda a, edge=0.05: ((a < edge) | (a > 1 - edge)).float().sum(), "a number of outputs"),
             (lambda a, edge=0.05: ((a < 0.05) | (a > 0.95)).float().mean(), "always an edge of 0.05"),
+            (lambda a, edge=0.05: ((a <= edge) | (a >= 1 - edge)).float().mean(), "exactly `edge` away"),
             (lambda a, edge=0.05: 100 * ((a < edge) | (a > 1 - edge)).float().mean(), "per cent"),
         ],
     ),

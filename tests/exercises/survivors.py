@@ -9,6 +9,11 @@ SURVIVORS: dict[str, dict[str, str]] = {
             "a column [N, 1] times a row [1, H] gives the same [N, H] as a matrix product and by broadcasting"
         ),
     },
+    "day03.dead_fraction": {
+        "for z in batches[1:]:  ->  for z in batches[0:]:": (
+            "the first batch was looked at before, and `or` with the same again changes nothing"
+        ),
+    },
     "day05.train_statistics": {
         "mean = pixels.mean(dim=(0, 2, 3))  ->  mean = pixels.mean(dim=(0, -2, 3))": (
             "of four dimensions the third is the last but one"
