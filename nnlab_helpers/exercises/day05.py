@@ -230,7 +230,7 @@ def batch_counts(answer: Any, t: Trial) -> None:
 
 
 @exercise(
-    "day05.SameOrNot",
+    "day05.same_or_not",
     title="A Dataset of your own",
     stars=2,
     hints=(

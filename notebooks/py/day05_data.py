@@ -174,6 +174,7 @@ print("shuffled:  ", torch.bincount(digits.labels[shuffled], minlength=10).tolis
 print("stratified:", torch.bincount(digits.labels[fair], minlength=10).tolist())
 assert set(splits.train.tolist()).isdisjoint(splits.val.tolist())
 
+
 # %% [markdown]
 # Both rows count the ten digits in a validation set of 100. In the first, chance decides how many of each; in the
 # second every class has the share it has in the whole set. That is called **stratified**, and it costs nothing.
@@ -303,6 +304,7 @@ plt.show()
 late = {name: losses[name][:, 30:].mean() for name in losses}
 assert late["standardised"] < min(late["0 to 1"], late["-1 to 1"])
 
+
 # %% [markdown]
 # **What happened.** The network is the same, and so is the rate. Standardised inputs win with every seed. The two
 # halfway houses lack one thing each: "0 to 1" the spread, "-1 to 1" the centre. Why does the centre matter? The
@@ -340,6 +342,7 @@ plt.show()
 print("dtype", wrong.dtype, " values", wrong.unique().tolist())
 assert wrong.float().mean() < 0.1 * (digits.images[:10] / 255).mean()
 
+
 # %% [markdown]
 # **What happened.** Only pixels that are *exactly* 255 survive as 1; all others are 0. No error, no warning, and the
 # shapes are right. Two habits protect you: print the lowest and highest value of the first batch, and look at it as a
@@ -373,6 +376,7 @@ mean_of_all = all_pixels.mean().item()
 print(f"mean of the training digits {mean:.4f}, with validation {mean_of_all:.4f}")
 assert 0 < abs(mean_of_all - mean) < 0.005
 
+
 # %% [markdown]
 # Hardly at all: two averages over thousands of similar images are nearly the same. Honest people say so. It is a habit
 # rather than a rescue, but the same carelessness with *another* statistic is a disaster. Let pixels be pure noise and
@@ -398,6 +402,7 @@ leaky = torch.tensor([coin_accuracy(seed, slice(0, 100)) for seed in range(20)])
 clean = torch.tensor([coin_accuracy(seed, slice(0, 50)) for seed in range(20)])
 print(f"chosen on all 100: {leaky.mean():.1%}   on the 50: {clean.mean():.1%}")
 assert leaky.min() > 0.7 and abs(clean.mean() - 0.5) < 0.08
+
 
 # %% [markdown]
 # **What happened.** Reading a coin, most of the time right. The test samples were never trained on; it was enough that
@@ -542,7 +547,7 @@ class SameOrNot(Dataset):
         ...  # your code here
 
 
-check("day05.SameOrNot", SameOrNot)
+check("day05.same_or_not", SameOrNot)
 
 # %% [markdown]
 # ## More digits than there are
@@ -618,7 +623,7 @@ ax.set(xlabel="digit", ylabel="read correctly (%)", xticks=range(10), ylim=(0, 1
 ax.set_title("In a mirror most digits are lost")
 plt.show()
 print(f"plain {score(models[0], val_x, val_y):.1%}, mirrored {hits.float().mean():.1%}")
-assert hits.float().mean() < 0.6 and per_class[[3, 5]].max() < 0.3
+assert hits.float().mean() < 0.5 and per_class[[3, 5]].max() < 0.3
 
 
 # %% [markdown]
@@ -637,6 +642,7 @@ for plain_net, flip_net in zip(models, flippers, strict=True):
     a, b = score(plain_net, val_x, val_y), score(flip_net, val_x, val_y)
     print(f"on plain digits: trained plain {a:.1%}, trained with flips {b:.1%}")
     assert b < a - 0.015
+
 
 # %% [markdown]
 # **What happened.** With every seed the flips cost points on the digits that really occur. The network spends units on
@@ -720,6 +726,7 @@ mended = measure(models[0], mended_set)
 print(f"the same network: {broken:.1%} with the bug, {mended:.1%} without")
 assert torch.equal(mended_set[0][0], mended_set[0][0])
 assert mended > broken + 0.1
+
 
 # %% [markdown]
 # **What happened.** The network is the same and so are the digits; only the ruler was broken. In this direction you
@@ -811,6 +818,7 @@ for size in sizes:
 assert by_size[4].max() < by_size[28].min() - 0.02
 assert abs(by_size[14].mean() - by_size[28].mean()) < 0.03
 assert abs(by_size[56].mean() - by_size[28].mean()) < 0.03
+
 
 # %% [markdown]
 # **What happened.** Half the side is a quarter of the pixels, and of the weights. Were you surprised by how little that

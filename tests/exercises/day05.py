@@ -320,7 +320,7 @@ ANSWERS = {
             (counts(q3=(1, 5)), "other way round"),
         ],
     ),
-    "day05.SameOrNot": Answers(
+    "day05.same_or_not": Answers(
         right=[PairsStacked, PairsLazy],
         wrong=[
             (PairsTooLong, "no neighbour"),

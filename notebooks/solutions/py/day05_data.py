@@ -110,7 +110,7 @@ class SameOrNot(Dataset):
         return first, second, int(self.labels[i] == self.labels[i + 1])
 
 
-check("day05.SameOrNot", SameOrNot)
+check("day05.same_or_not", SameOrNot)
 
 
 # %% [markdown]
