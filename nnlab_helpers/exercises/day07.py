@@ -58,6 +58,7 @@ def conv2d(answer: Callable[..., Any], t: Trial) -> None:
         got = t.call(answer, images, kernels)
         want = F.conv2d(images, kernels)
         windows = images.unfold(2, kernels.shape[2], 1).unfold(3, kernels.shape[3], 1)
+        unsummed = torch.einsum("bchwij,ocij->bochw", windows, kernels)
         per_channel = F.conv2d(images, kernels.sum(1, keepdim=True).expand_as(kernels))
         t.expect(
             got,
@@ -73,7 +74,7 @@ def conv2d(answer: Callable[..., Any], t: Trial) -> None:
                 ),
                 "That is the mean over the window; sum.": want / kernels[0, 0].numel(),
                 "That is the mean over the channels; sum over them.": want / images.shape[1],
-                "One axis too many: add up over the channels too.": torch.einsum("bchwij,ocij->bochw", windows, kernels),
+                "One axis too many: add up over the channels too.": unsummed,
                 "Every channel has a kernel of its own: do not add the kernels up first.": per_channel,
             },
             rtol=1e-4,

@@ -402,7 +402,7 @@ assert matrix.diagonal().sum() == (guess == test_digits.labels).sum()
 plot_confusion(matrix, title="Few pairs hold most of the mistakes")
 plt.show()
 
-# %% tolerance={"rtol": 0.3, "atol": 8}
+# %% tolerance={"atol": 8, "rtol": 0.3}
 mistakes = matrix.clone().fill_diagonal_(0)
 share = mistakes.flatten().sort(descending=True).values[:18].sum() / mistakes.sum()
 scattered = torch.bincount(torch.randint(90, (int(mistakes.sum()),)), minlength=90)

@@ -397,7 +397,7 @@ plt.show()
 # After so short a training most of each kernel is still the noise it began with. How much of it is a plain slope, light on one
 # side and dark on the other, as in the kernels that we made by hand?
 
-# %% tolerance={"rtol": 0.4, "atol": 0.1}
+# %% tolerance={"atol": 0.1, "rtol": 0.4}
 yy, xx = torch.meshgrid(torch.arange(5.0) - 2, torch.arange(5.0) - 2, indexing="ij")
 slopes = torch.stack([yy.flatten(), xx.flatten()]) / 50**0.5  # [2, 25], orthonormal
 
@@ -534,6 +534,7 @@ for bend in (nn.ReLU, nn.Sigmoid):
 healthy, *silenced = reached.values()
 assert healthy > 0.8
 assert max(silenced) < 0.3
+
 
 # %% [markdown]
 # **What happened.** Either change alone silences it. Sigmoids and squared error each shrink the gradient, and plain gradient
