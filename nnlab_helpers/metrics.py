@@ -1,7 +1,6 @@
-"""How good are the predictions? Counts of right and wrong, over all and class by class.
+"""How good are the predictions? Counts of right and wrong, over all and class by class, thin over torchmetrics.
 
-These metrics are counts, so a line or two of torch computes them. torchmetrics, which takes seconds to import, is
-where the tests check them, and scikit-learn.
+torchmetrics is imported at the first call: that takes seconds, as it brings torchvision along.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -34,7 +32,10 @@ def accuracy(logits_or_pred: Tensor, labels: Tensor) -> float:
     pred, labels = _classes(logits_or_pred, labels)
     if len(labels) == 0:
         raise ValueError("the accuracy of no samples is not defined")
-    return int((pred == labels).sum()) / len(labels)
+    from torchmetrics.functional.classification import multiclass_accuracy
+
+    count = max(int(pred.max()), int(labels.max())) + 1
+    return float(multiclass_accuracy(pred, labels, num_classes=max(count, 2), average="micro"))
 
 
 def confusion_matrix(pred: Tensor, labels: Tensor, num_classes: int) -> Tensor:
@@ -61,8 +62,9 @@ def confusion_matrix(pred: Tensor, labels: Tensor, num_classes: int) -> Tensor:
                 f"a {name} class is outside 0 ... {num_classes - 1}: they go from {int(classes.min())} "
                 f"to {int(classes.max())}"
             )
-    pairs = labels.long() * num_classes + pred.long()
-    return torch.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
+    from torchmetrics.functional.classification import multiclass_confusion_matrix
+
+    return multiclass_confusion_matrix(pred.long(), labels.long(), num_classes)
 
 
 def classification_report(pred: Tensor, labels: Tensor, classes: Sequence[str] | None = None) -> pandas.DataFrame:
