@@ -183,8 +183,9 @@ conv = nn.Conv1d(2, 6, 5)
 x = torch.randn(8, 2, 200)
 window = x[0, :, 30:35]                                        # [2, 5]: all channels
 by_hand = (window * conv.weight[4]).sum() + conv.bias[4]       # output channel 4
-assert torch.allclose(by_hand, conv(x)[0, 4, 30], atol=1e-6)
-print("one position by hand agrees:", True)
+agrees = torch.allclose(by_hand, conv(x)[0, 4, 30], atol=1e-6)
+print("one position by hand agrees:", agrees)
+assert agrees
 
 # %% [markdown]
 # ## Pooling: less of it
@@ -914,8 +915,8 @@ assert curves["with both"].std() < curves["plain"].std()
 # computed anyway. `log_losses(model, batches, x_val, y_val, epochs, learning_rate)` trains with plain SGD on `batches`, a list
 # of pairs `(x, y)` of unequal size, with the mean squared error. It returns a list with a pair `(training, validation)` of
 # floats for each epoch. The training loss is the mean over the *samples* of the epoch, of the losses as they came up while
-# training. The validation loss is measured after each epoch, in evaluation mode. (Batches of 4 and 1 samples with losses
-# 1.0 and 6.0 make a training loss of 2.0.)
+# training. The validation loss is measured after each epoch, in evaluation mode. (Losses of 1.0 over a batch of 4
+# and of 6.0 over a batch of 1 give 2.0.)
 
 # %%
 def log_losses(model, batches, x_val, y_val, epochs, learning_rate):
