@@ -363,7 +363,7 @@ def early_stop(answer: Callable[..., Any], t: Trial) -> None:
             given=f"losses {[round(loss, 2) for loss in losses]} and patience {patience}",
             known={
                 "Once a lower loss comes, the waiting starts again from zero.": _stop(losses, patience, "no reset"),
-                "That goes on too long: `patience` epochs without a lower one suffice.": _stop(losses, patience, "late"),
+                "That goes on too long: `patience` epochs without a lower one are it.": _stop(losses, patience, "late"),
                 "Equal is not lower: a plateau counts as waiting.": _stop(losses, patience, "ties"),
                 "The best epoch is the one with the lowest loss, not the last one.": (want[1], want[1]),
                 "Losses after the stop are never seen: the best epoch cannot lie there.": (
