@@ -30,6 +30,7 @@
 
 # %%
 import math
+from functools import partial
 from itertools import pairwise
 
 import matplotlib.pyplot as plt
@@ -61,8 +62,8 @@ def make_spiral(per_arm=300, turns=1.25, noise=0.06, seed=0):
     arms = []
     for start in (0, math.pi):
         angle = start + turns * 2 * math.pi * radius
-        arms.append(2 * torch.stack([radius * angle.cos(), radius * angle.sin()], dim=1))
-    points = torch.cat(arms)
+        arms.append(torch.stack([radius * angle.cos(), radius * angle.sin()], dim=1))
+    points = 2 * torch.cat(arms)
     points = points + noise * torch.randn(points.shape, generator=random)
     arm = torch.arange(2).repeat_interleave(per_arm)
     return points.to(device), arm.to(device)
@@ -77,6 +78,7 @@ for k, marker in enumerate("os"):
     mine = points[arm == k].cpu()
     ax.scatter(mine[:, 0], mine[:, 1], s=12, marker=marker, label=f"arm {k}")
 ax.set(xlabel="$x_1$", ylabel="$x_2$", title="No ruler separates these two")
+ax.set_aspect("equal")
 ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
 plt.show()
 
@@ -147,6 +149,8 @@ def train(layers, activation, x, y, *, rate, steps, batch=100, watch=None):
     for step in range(steps + 1):
         if watch and step % 10 == 0:
             seen.append(watch(layers, activation))
+        if step == steps:
+            break
         chosen = torch.randint(len(x), (batch,), generator=random).to(device)
         loss = losses(forward(layers, x[chosen], activation), y[chosen]).sum()
         gradients = torch.autograd.grad(loss, parameters)
@@ -230,11 +234,11 @@ assert gap < 1e-3 and size > 200 * (weight[0].numel() + bias[0].numel())
 # all 600 points. Depth alone bought nothing: three layers, or a hundred, without a bend **are** one layer. Does the same
 # trick work on the network with ReLU?
 
-# %%
+# %% tolerance={"rtol": 0.3}
 answers = forward(bent, probes, relu)
 guess = points @ (answers[:, 1:] - answers[:, :1]) + answers[:, :1]
 gap = (guess - forward(bent, points, relu)).abs().max()
-print(f"largest difference with ReLU: {gap:.0f}")
+print(f"largest difference with ReLU: {gap:.1f}")
 assert gap > 1
 
 
@@ -268,9 +272,11 @@ check("day03.collapse", collapse)
 #
 # ## Six bends
 #
-# Almost any bend will do: a network with one wide enough hidden layer and any of these can come as close as you like to
-# any continuous function (Cybenko, 1989, for the sigmoid; Leshno and others, 1993, for whatever is not a polynomial). Which one you take decides how easily it *learns*. Six of them
-# cover nearly everything you will meet, and each is a line.
+# Almost any bend will do: a network with one wide enough hidden layer can come as close as you like to any continuous
+# function (Cybenko, 1989, for the sigmoid; Leshno and others, 1993, for every bend that is not a polynomial). Which one
+# you take decides how easily it *learns*. Six of them cover nearly everything you will meet. Each takes a line or two, and
+# the first, ReLU, stands above already. **LeakyReLU** lets a hundredth of the negative side through. **Sigmoid** squeezes
+# every number into (0, 1). **GELU** multiplies `z` by the chance that a normally distributed number lies below it.
 
 # %%
 def leaky_relu(z, slope=0.01):
@@ -278,11 +284,11 @@ def leaky_relu(z, slope=0.01):
 
 
 def textbook_sigmoid(z):
-    return 1 / (1 + torch.exp(-z))  # squeezes every number into (0, 1)
+    return 1 / (1 + torch.exp(-z))
 
 
 def gelu(z):
-    chance = (1 + torch.erf(z / math.sqrt(2))) / 2  # that a normal number is below z
+    chance = (1 + torch.erf(z / math.sqrt(2))) / 2
     return z * chance
 
 
@@ -302,7 +308,7 @@ assert value.item() == 0 and slope.isnan()
 
 # %% [markdown]
 # **What happened.** The value is fine: one divided by infinity is 0. The slope is `nan`, not a number, because on the way
-# back autograd multiplies that 0 by infinity. One such number in a batch turns every weight into `nan` at the next step,
+# back autograd multiplies that 0 by infinity. One such number in a batch poisons every weight that it reaches,
 # and the forward pass gives no warning. The remedy costs a few characters: below −80 the sigmoid is 0 to 34 digits, so we
 # need not go further. With it come two more functions for free. **Tanh** is the same curve, stretched to (−1, 1), and
 # **Swish** (also called SiLU) lets the sigmoid decide how much of `z` passes.
@@ -336,11 +342,12 @@ def slope_of(activation, z):
     return torch.autograd.grad(activation(z).sum(), z)[0]
 
 
-z = torch.linspace(-100, 100, 4002, device=device)  # an even number, so 0 is not in it
+z = torch.linspace(-100, 100, 4002, device=device)  # even, so 0 itself is not in it
 theirs = [F.relu, F.leaky_relu, torch.sigmoid, torch.tanh, F.gelu, F.silu]
 for ours, oracle in zip(bends.values(), theirs, strict=True):
-    torch.testing.assert_close(ours(z), oracle(z), rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(slope_of(ours, z), slope_of(oracle, z), rtol=1e-5, atol=1e-6)
+    same = partial(torch.testing.assert_close, rtol=1e-5, atol=1e-6)
+    same(ours(z), oracle(z))
+    same(slope_of(ours, z), slope_of(oracle, z))
 print("all six agree with torch, in value and in slope")
 
 # %% [markdown]
@@ -358,7 +365,8 @@ for ax, (name, bend) in zip(axes.flat, bends.items(), strict=True):
     ax.set(ylim=(-1.3, 2.3), xticks=range(-4, 5, 2))
 axes[0, 0].legend(loc="upper left")
 fig.supxlabel("pre-activation $z$", fontsize=11)
-fig.suptitle("Six bends, and the steepest slope of each", fontweight="bold", x=0.01, ha="left")
+title = "Six bends, and the steepest slope of each"
+fig.suptitle(title, fontweight="bold", x=0.01, ha="left")
 plt.show()
 
 
@@ -412,9 +420,9 @@ spiral_loss = {}
 for name, bend in bends.items():
     layers = make_layers([2, 32, 32, 2])
     spiral_loss[name] = train(
-        layers, bend, points, arm, rate=0.5, steps=400,
+        layers, bend, points, arm, rate=0.5, steps=300,
         watch=lambda net, bend: losses(forward(net, points, bend), arm).detach(),
-    )  # [3 networks, 41 looks]
+    )  # [3 networks, 31 looks]
 
 # %% tolerance={"rtol": 0.4}
 final = {name: loss[:, -1] for name, loss in spiral_loss.items()}
@@ -426,7 +434,7 @@ assert final["Sigmoid"].min() > 20 * others.max()
 # %%
 fig, ax = plt.subplots(figsize=(7, 3.8))
 for name, loss in spiral_loss.items():
-    plot_band(ax, torch.arange(0, 401, 10), loss, name)
+    plot_band(ax, torch.arange(0, 301, 10), loss, name)
 ax.set(yscale="log", xlabel="training step", ylabel="loss (nats, log scale)")
 ax.set_title("Five bends learn the spiral, the sigmoid has hardly begun")
 label_lines(ax)
@@ -451,22 +459,22 @@ learned = {}
 for name, bend in bends.items():
     layers = make_layers([784, 64, 64, 10])
     learned[name] = train(
-        layers, bend, x, y, rate=0.5, steps=150,
+        layers, bend, x, y, rate=0.3, steps=150,
         watch=lambda net, bend: accuracy(net, bend, x_new, y_new),
     )  # [3, 16]
 
 # %% tolerance={"rtol": 0.04}
 for name, share in learned.items():
     print(f"{name:9}  {spread(share[:, -1])}")
-rest = torch.stack([share[:, -1] for name, share in learned.items() if name != "Sigmoid"])
+rest = torch.stack([learned[name][:, -1] for name in bends if name != "Sigmoid"])
 assert learned["Sigmoid"][:, -1].max() < rest.min()
 assert rest.mean(dim=1).max() - rest.mean(dim=1).min() < 0.03
 
 # %%
 fig, ax = plt.subplots(figsize=(7, 3.8))
 for name, share in learned.items():
-    plot_band(ax, torch.arange(0, 151, 10), 100 * share, name)
-ax.set(ylim=(0, 100), xlabel="training step", ylabel="new digits read right (%)")
+    plot_band(ax, torch.arange(0, 151, 10), 100 * (1 - share), name)
+ax.set(ylim=(0, 100), xlabel="training step", ylabel="new digits misread (%)")
 ax.set_title("On digits, too, only the sigmoid falls behind")
 label_lines(ax)
 plt.show()
@@ -478,16 +486,17 @@ plt.show()
 
 # %% tolerance={"rtol": 0.04}
 layers = make_layers([784, 64, 64, 10])
-train(layers, sigmoid, x, y, rate=2.0, steps=150)
-faster = accuracy(layers, sigmoid, x_new, y_new)
-print("sigmoid at rate 0.5:", spread(learned["Sigmoid"][:, -1]))
-print("sigmoid at rate 2.0:", spread(faster))
-assert faster.min() > learned["Sigmoid"][:, -1].max()
+train(layers, sigmoid, x, y, rate=1.2, steps=150)
+slower = learned["Sigmoid"][:, -1]
+faster = accuracy(layers, sigmoid, x_new, y_new).cpu()
+print("sigmoid at rate 0.3:", spread(slower))
+print("sigmoid at rate 1.2:", spread(faster))
+assert rest.mean() - faster.mean() < (rest.mean() - slower.mean()) / 2
 
 
 # %% [markdown]
-# Most of the gap is gone: what the slope takes, the rate can give back, as long as the network is shallow. To compare
-# methods at one learning rate is to compare rates. The rest of the day is about trouble that no rate repairs.
+# More than half of the gap is gone: what the slope takes, the rate can give back, as long as the network is shallow. To
+# compare methods at one learning rate is to compare rates. The rest of the day is about trouble that no rate repairs.
 #
 # ## Trouble on both sides: saturation
 #
@@ -511,7 +520,8 @@ outputs = {"pixels 0 to 1": first_tanh(layers, x)}
 outputs["pixels 0 to 255"] = first_tanh(layers, 255 * x)
 for name, out in outputs.items():
     saturated = (out.abs() > 0.95).float().mean()
-    print(f"{name:15}  saturated {saturated:.3f}   mean slope {(1 - out**2).mean():.3f}")
+    slope = (1 - out**2).mean()
+    print(f"{name:15}  saturated {saturated:.3f}   mean slope {slope:.3f}")
 assert (outputs["pixels 0 to 255"].abs() > 0.95).float().mean() > 0.9
 assert (outputs["pixels 0 to 1"].abs() > 0.95).float().mean() < 0.01
 
@@ -520,12 +530,13 @@ fig, axes = plt.subplots(1, 2, figsize=(7, 3), sharey=True)
 for ax, (name, out) in zip(axes, outputs.items(), strict=True):
     share = torch.histc(out.cpu(), bins=40, min=-1, max=1) / out.numel()
     ax.bar(torch.linspace(-0.975, 0.975, 40), 100 * share, width=0.05)
-    ax.set(xlabel="output of a tanh unit", title=f"{name}")
+    ax.set(xlabel="output of a tanh unit", title=name)
 axes[0].set_ylabel("share of outputs (%)")
-fig.suptitle("Unscaled pixels push every unit against a wall", fontweight="bold", x=0.01, ha="left")
+title = "Unscaled pixels push the units against the walls"
+fig.suptitle(title, fontweight="bold", x=0.01, ha="left")
 plt.show()
 
-# %% tolerance={"atol": 0.04, "rtol": 0.1}
+# %% tolerance={"atol": 10, "rtol": 0.05}
 scaled, unscaled = make_layers([784, 64, 64, 10]), make_layers([784, 64, 64, 10])
 train(scaled, tanh, x, y, rate=0.1, steps=150)
 train(unscaled, tanh, 255 * x, y, rate=0.1, steps=150)
@@ -591,7 +602,8 @@ for rate in (0.1, 1.0, 2.0):
         watch=lambda net, bend: dead_units(net, x).float().mean(dim=1),
     )  # [3, 11]
     reads[rate] = accuracy(layers, relu, x_new, y_new).mean()
-    print(f"rate {rate}: {deaths[rate][:, -1].mean():.2f} dead, {reads[rate]:.2f} read right")
+    dead = deaths[rate][:, -1].mean()
+    print(f"rate {rate}: {dead:.2f} dead, {reads[rate]:.2f} read right")
 assert reads[1.0] > reads[0.1] - 0.02 > reads[2.0]
 
 # %%
@@ -617,7 +629,8 @@ plt.show()
 # %%
 layers = kept_nets[2.0]
 before = dead_units(layers, x)
-(gradient,) = torch.autograd.grad(losses(forward(layers, x, relu), y).sum(), layers[0][0])
+loss = losses(forward(layers, x, relu), y).sum()
+(gradient,) = torch.autograd.grad(loss, layers[0][0])
 at_the_dead = gradient.transpose(1, 2)[before].abs().max().item()  # [dead units, 784]
 train(layers, relu, x, y, rate=0.1, steps=50)
 after = dead_units(layers, x)
@@ -634,7 +647,7 @@ assert at_the_dead == 0 and not (before & ~after).any()
 # > **Predict.** The same bad bias for all six bends. Which of them get out of the hole, and which of *those* is best? Write
 # > down your order.
 
-# %% tolerance={"rtol": 0.12}
+# %% tolerance={"atol": 15, "rtol": 0.15}
 escaped = {}
 for name, bend in bends.items():
     layers = make_layers([784, 64, 10])
@@ -643,11 +656,18 @@ for name, bend in bends.items():
     assert dead_units(layers, x).all()  # not one positive pre-activation
     train(layers, bend, x, y, rate=0.5, steps=150)
     escaped[name] = accuracy(layers, bend, x_new, y_new)
-    slope, next_one = slope_of(bend, torch.tensor([-3.0, -2.0], device=device)).tolist()
-    slopes = f"slope at -3: {slope:6.3f}, at -2: {next_one:6.3f}"
-    print(f"{name:9}  {slopes}   read right: {escaped[name].mean():5.1%}")
+    print(f"{name:9}  read right: {spread(escaped[name])}")
 assert escaped["ReLU"].max() < 0.2 and escaped["LeakyReLU"].max() < 0.4
-assert min(escaped["Sigmoid"].min(), escaped["Tanh"].min()) > escaped["GELU"].max()
+best_of_the_rest = max(escaped["GELU"].max(), escaped["Swish"].max())
+assert min(escaped["Sigmoid"].min(), escaped["Tanh"].min()) > best_of_the_rest
+
+# %% [markdown]
+# Did you have that order? Here are the slopes they started from, and those a little further up.
+
+# %%
+for name, bend in bends.items():
+    here, further_up = slope_of(bend, torch.tensor([-3.0, -2.0], device=device)).tolist()
+    print(f"{name:9}  slope at -3: {here:6.3f}   at -2: {further_up:6.3f}")
 
 
 # %% [markdown]
@@ -666,7 +686,7 @@ assert min(escaped["Sigmoid"].min(), escaped["Tanh"].min()) > escaped["GELU"].ma
 
 # %%
 def dead_fraction(batches):
-    """Share of the units that no row of any of the `batches` ([n, units] each) fires."""
+    """Share of the units that no row of any of `batches` ([n, units] each) fires."""
     ...  # your code here
 
 
@@ -700,8 +720,8 @@ for name, bend in bends.items():
 per_layer = {}
 for name, norm in arriving.items():
     left = norm[:, 0] / norm[:, -1]  # [3]: first hidden layer over tenth
-    per_layer[name] = (left ** (1 / 9)).mean().item()
-    print(f"{name:9}  left of it: {left.mean():.6f}   kept per layer: {per_layer[name]:.2f}")
+    per_layer[name] = kept = (left ** (1 / 9)).mean().item()
+    print(f"{name:9}  left of it: {left.mean():.6f}   kept per layer: {kept:.2f}")
 assert (arriving["Sigmoid"][:, 0] / arriving["Sigmoid"][:, -1]).max() < 1e-5
 assert 0.9 < per_layer["Tanh"] < 1.02 and 0.6 < per_layer["ReLU"] < 0.8
 assert 0.45 < per_layer["GELU"] < 0.55 and 0.45 < per_layer["Swish"] < 0.55
@@ -709,25 +729,34 @@ assert 0.45 < per_layer["GELU"] < 0.55 and 0.45 < per_layer["Swish"] < 0.55
 # %%
 fig, ax = plt.subplots(figsize=(7, 4))
 for name, norm in arriving.items():
-    plot_band(ax, torch.arange(10, 0, -1), norm.flip(1), name)
-ax.set(yscale="log", xlim=(10, 1), xlabel="hidden layer (the gradient travels to the right)")
-ax.set(xticks=range(10, 0, -1), ylabel="gradient norm (log scale)")
+    plot_band(ax, torch.arange(10), norm.flip(1), name)
+ax.set(yscale="log", xlabel="layers travelled back from the last hidden layer")
+ax.set(xticks=range(10), ylabel="gradient norm (log scale)")
 ax.set_title("A sigmoid network's first layers hear next to nothing")
-ax.margins(x=0)
 label_lines(ax)
 plt.show()
-
 
 # %% [markdown]
 # **What happened.** Straight lines on a log axis: each layer keeps about the same share, and shares multiply. You can
 # explain every one of them. The **sigmoid** keeps a little under a quarter, its steepest slope. **ReLU** blocks half of
 # the units, and half of the squares is $\sqrt{1/2} \approx 0.71$ of the length. **Tanh** has slope 1 at zero and loses
 # little. And **GELU and Swish**, the choice of the large language models, lose half at every layer, more than the plain
-# ReLU: numbers shrink on the way in, deep units therefore sit close to zero, and there their slope is 0.5.
+# ReLU. They should sit deep inside the network on that stretch close to zero where their slope is 0.5. Do they?
+
+# %% tolerance={"rtol": 0.05}
+kept = []
+forward(make_layers(DEEP), x[:500], gelu, kept)
+typical = [z.std().item() for z in kept]
+print(f"typical size of z: {typical[0]:.3f} in layer 1, {typical[-1]:.5f} in layer 10")
+assert typical[-1] < 0.05 * typical[0]
+
+
+# %% [markdown]
+# They do. On the way in, the signal shrinks from layer to layer as the gradient does on the way back.
 #
 # ### Exercise: what is left of a gradient? ★☆☆
 #
-# Ten lines of algebra in one. In a chain with a single sigmoid unit per layer, layer $k$ takes the output $a_{k-1}$ of the
+# Follow one gradient by hand. In a chain with a single sigmoid unit per layer, layer $k$ takes the output $a_{k-1}$ of the
 # one before, computes $z_k = w_k\, a_{k-1} + b_k$ and passes on $a_k = \sigma(z_k)$. Given the tensors `z` and `w`, both
 # `[depth]`, return the derivative of the last output with respect to the very first input, $da_n / da_0$, as a single
 # number or a tensor without dimensions. By the chain rule it is a product. The slope of the sigmoid at $z$ is
@@ -735,7 +764,7 @@ plt.show()
 
 # %%
 def gradient_left(z, w):
-    """Derivative of a chain of sigmoid units, pre-activations `z` and weights `w` [depth]."""
+    """Slope of a chain of sigmoid units: pre-activations `z`, weights `w` [depth]."""
     ...  # your code here
 
 
@@ -745,7 +774,7 @@ check("day03.gradient_left", gradient_left)
 # ## Break it: ten layers that do not train
 #
 # Now train these deep networks: 200 steps, rate 0.1, everything equal but the bend. (LeakyReLU behaves like ReLU here and
-# sits this one out.) With each, we count how many *different* answers it gives to the 1,000 new digits.
+# sits this one out.) For each we also ask whether it tells the 1,000 new digits apart at all.
 #
 # > **Predict.** The gradients above are all you need. Which of the five learn?
 
@@ -754,23 +783,24 @@ deep_bends = {name: bend for name, bend in bends.items() if name != "LeakyReLU"}
 
 
 def train_deep(gain):
-    """For each bend: accuracy [3] after training, and how many different answers it gives."""
-    reached, answers = {}, {}
+    """For each bend: accuracy [3], and whether it gives all digits the same answer."""
+    reached, blind = {}, {}
     for name, bend in deep_bends.items():
         layers = make_layers(DEEP, gain)
         train(layers, bend, x, y, rate=0.1, steps=200, batch=50)
         reached[name] = accuracy(layers, bend, x_new, y_new).cpu()
-        answers[name] = len(forward(layers, x_new, bend)[0].argmax(-1).unique())
-    return reached, answers
+        answers = forward(layers, x_new, bend)[0].argmax(-1)  # [1000], of the first one
+        blind[name] = len(answers.unique()) == 1
+    return reached, blind
 
 
-# %% tolerance={"rtol": 0.35}
-plain, answers = train_deep(gain=1.0)
+# %% tolerance={"atol": 15, "rtol": 0.25}
+plain, blind = train_deep(gain=1.0)
 for name, share in plain.items():
-    print(f"{name:7}  {spread(share)}   different answers: {answers[name]}")
+    print(f"{name:7}  {spread(share)}", "  one answer for all" if blind[name] else "")
 assert plain["Tanh"].min() > 0.7 and plain["ReLU"].mean() > 0.2
 assert max(plain[name].max() for name in ("Sigmoid", "GELU", "Swish")) < 0.2
-assert answers["Sigmoid"] == answers["GELU"] == answers["Swish"] == 1
+assert [name for name in blind if blind[name]] == ["Sigmoid", "GELU", "Swish"]
 
 # %% [markdown]
 # **What happened.** Exactly as the gradients foretold. Tanh, of all things, is the one that learns well. The sigmoid
@@ -787,7 +817,7 @@ assert answers["Sigmoid"] == answers["GELU"] == answers["Swish"] == 1
 #
 # > **Predict.** Who is rescued? Who is not?
 
-# %% tolerance={"rtol": 0.35}
+# %% tolerance={"atol": 10, "rtol": 0.2}
 he = math.sqrt(2)
 rescued, _ = train_deep(gain=he)
 for name, share in rescued.items():
@@ -803,9 +833,10 @@ for k, (name, bend) in enumerate(deep_bends.items()):
     for gain, reached, fill in ((1.0, plain, "none"), (he, rescued, f"C{k}")):
         norm = gradient_by_depth(make_layers(DEEP, gain), bend, x[:500], y[:500])
         (low if norm[:, 0].max() < 1e-4 else high).append(reached[name].mean())
-        ax.scatter(norm[:, 0].cpu(), 100 * reached[name], s=45, marker="osD^v"[k],
-                   facecolors=fill, edgecolors=f"C{k}", label=name if gain > 1 else None)
-ax.set(xscale="log", xlabel="gradient norm at the first layer, before training (log scale)")
+        look = {"marker": "osD^v"[k], "facecolors": fill, "edgecolors": f"C{k}"}
+        look["label"] = name if gain > 1 else None
+        ax.scatter(norm[:, 0].cpu(), 100 * reached[name], s=45, **look)
+ax.set(xscale="log", xlabel="gradient norm at layer 1, before training (log scale)")
 ax.set(ylim=(0, 100), ylabel="digits read right (%)")
 ax.set_title("What reaches the first layer foretells what is learned")
 ax.legend(title="hollow: gain 1\nfilled: gain √2", loc="upper left")
@@ -829,8 +860,9 @@ assert max(low) < 0.2 < min(high) and len(low) == 4
 #   too high or a bias too low) are things you can count, before and during training.
 # - Through a deep network the gradient shrinks by a factor *per layer*. Measure it at the first layer before you train.
 #
-# In practice: ReLU to begin with, LeakyReLU if many units die, GELU or Swish in deep networks with a start that suits
-# them, tanh where values should be centred, and a sigmoid at the very end, where a probability is wanted.
+# In practice: ReLU to begin with, a LeakyReLU with more than a hundredth of slope if many units die, GELU or Swish in
+# deep networks with a start that suits them, tanh where values should be centred, and a sigmoid at the very end, where
+# a probability is wanted.
 #
 # ## What to try next
 #
@@ -842,7 +874,8 @@ assert max(low) < 0.2 < min(high) and len(low) == 4
 # ## References
 #
 # - Cybenko (1989), *Approximation by superpositions of a sigmoidal function*: one hidden layer of sigmoids can come as
-#   close as you like to any continuous function on a bounded region.
+#   close as you like to any continuous function on a bounded region. Leshno, Lin, Pinkus and Schocken (1993): so can any
+#   activation that is not a polynomial.
 # - Hochreiter (1991), diploma thesis, and Bengio, Simard and Frasconi (1994): gradients shrink exponentially with depth.
 # - Glorot and Bengio (2010), *Understanding the difficulty of training deep feedforward neural networks*: sigmoids
 #   saturate in the top layer early in training; a start that preserves spread helps.
@@ -853,4 +886,5 @@ assert max(low) < 0.2 < min(high) and len(low) == 4
 # - He, Zhang, Ren and Sun (2015), *Delving deep into rectifiers*: the factor $\sqrt 2$, and a 30-layer network that trains
 #   with it and not without.
 #
-# Tomorrow: the layers that stand between the bends. [Day 4: what goes in, and what comes out? →](day04_layers_modules.ipynb)
+# Tomorrow: the layers that stand between the bends.
+# [Day 4: what goes in, and what comes out? →](day04_layers_modules.ipynb)

@@ -82,6 +82,8 @@ def test_networks_side_by_side_train_like_single_ones(device, generator):
         for step in range(21):
             if step % 10 == 0:
                 assert seen[network, step // 10].item() == pytest.approx(F.cross_entropy(single(x), y).item(), rel=1e-3)
+            if step == 20:
+                break
             chosen = torch.randint(40, (16,), generator=picks).to(device)
             optimizer.zero_grad()
             F.cross_entropy(single(x[chosen]), y[chosen]).backward()

@@ -115,7 +115,7 @@ check("day03.saturated_fraction", saturated_fraction)
 
 # %%
 def dead_fraction(batches):
-    """Share of the units that no row of any of the `batches` ([n, units] each) fires."""
+    """Share of the units that no row of any of `batches` ([n, units] each) fires."""
     alive = (batches[0] > 0).any(dim=0)  # [units]
     for z in batches[1:]:
         alive = alive | (z > 0).any(dim=0)
@@ -137,7 +137,7 @@ check("day03.dead_fraction", dead_fraction)
 
 # %%
 def gradient_left(z, w):
-    """Derivative of a chain of sigmoid units, pre-activations `z` and weights `w` [depth]."""
+    """Slope of a chain of sigmoid units: pre-activations `z`, weights `w` [depth]."""
     a = torch.sigmoid(z)
     return (w * a * (1 - a)).prod()
 
