@@ -162,8 +162,8 @@ def leaky_relu_grad(answer: Callable[..., Any], t: Trial) -> None:
     learned="The softplus is a ReLU with a round corner, so its slope, the sigmoid, is a step with round corners.",
 )
 def mish_grad(answer: Callable[..., Any], t: Trial) -> None:
-    """Compare with the derivative at 0, 2, -2, on random tensors and far out."""
-    cases = [torch.tensor([0.0]), torch.tensor([2.0]), torch.tensor([-2.0]), 2 * t.randn(3, 5), t.randn(2, 3, 4)]
+    """Compare with the derivative at 2, 0, -2, on random tensors and far out."""
+    cases = [torch.tensor([2.0]), torch.tensor([0.0]), torch.tensor([-2.0]), 2 * t.randn(3, 5), t.randn(2, 3, 4)]
     cases.append(torch.tensor([-60.0, -30.0, 30.0, 60.0]))
     for z in cases:
         got = t.call(answer, z)
@@ -277,6 +277,7 @@ def dead_fraction(answer: Callable[..., Any], t: Trial) -> None:
     cases = [
         [one([[1.0, -1.0]])],
         [one([[1.0, -1.0], [-2.0, -1.0]])],
+        [one([[-1.0, 1.0, 1.0]]), one([[1.0, 1.0, -1.0]])],
         [one([[1.0, -1.0], [-2.0, -1.0]]), one([[-3.0, -1.0]])],
         [one([[-1.0, 2.0]]), one([[3.0, -4.0]])],
         [one([[0.0, 1.0, -1.0, -2.0]])],
@@ -299,6 +300,9 @@ def dead_fraction(answer: Callable[..., Any], t: Trial) -> None:
             want,
             given=given,
             known={
+                "A unit that is silent in one batch is not dead yet: it must be silent in *every* batch.": (
+                    torch.stack([(z <= 0).all(0) for z in batches]).any(0).float().mean().item()
+                ),
                 "That is the share of units that are alive.": 1 - want,
                 "That is the share of zero activations. A unit is dead only if it is silent for every row.": (
                     silent.mean().item()
@@ -359,7 +363,7 @@ def gradient_left(answer: Callable[..., Any], t: Trial) -> None:
             (w * slope).prod().item(),
             given=given,
             known={
-                "The weights are missing: each layer multiplies the gradient by its weight, too.": slope.prod().item(),
+                "Weights are missing: every layer, the first too, multiplies the gradient by its weight.": slope.prod().item(),
                 "The slopes are missing: the weights alone would do for a chain without bends.": w.prod().item(),
                 "That multiplies by the outputs of the sigmoid; the chain rule asks for its slope at z.": any_of(
                     (w * a).prod().item(), a.prod().item()
