@@ -90,8 +90,8 @@ plt.show()
 # Tanh bends every number softly into the range from $-1$ to $1$; why there must be a bend
 # at all is tomorrow's question. The *logits* are three scores for each point, one a
 # class. The highest one is the network's answer. All 300 points go through at once, one
-# row each, and the bias is broadcast over the rows as on day 1. Dividing the weights of
-# `W2` by $\sqrt{H}$ keeps a sum of $H$ terms moderate.
+# row each, and the bias is broadcast over the rows as on day 1. We write $N$ for the number of points and $H$ for the number of hidden units.
+# Dividing the weights of `W2` by $\sqrt{H}$ keeps a sum of $H$ terms moderate.
 
 # %%
 def init_params(hidden, rng):
@@ -181,7 +181,7 @@ for probability in (1.0, 0.5, 1 / 3, 0.01):
 # %% [markdown]
 # The third line is worth knowing by heart for your own problems: a network that has
 # learned nothing about $C$ classes should start near a loss of $\ln C$. Far above that,
-# it is not ignorant but confidently wrong, and something is off before training began.
+# it is not ignorant but confidently wrong, and something was off before training began.
 #
 # In code we take the logarithm on paper first, $\log p_c = z_c - \log \sum_k e^{z_k}$
 # on the shifted scores, so that no probability is ever rounded to zero and then logged.
@@ -427,14 +427,13 @@ for name, error in errors.items():
 assert max(errors.values()) < 1e-7
 
 # %% [markdown]
-# So many digits agree between an algebraic formula and a measurement that knows
-# nothing of it. This is not luck. As a rule of thumb, in double precision:
+# So many digits do not agree by luck. As a rule of thumb, in double precision:
 #
 # | relative error | what it means |
 # |---|---|
 # | below $10^{-7}$ | right |
 # | $10^{-7}$ to $10^{-4}$ | look again: a corner (ReLU at 0) was crossed, or single precision |
-# | above $10^{-3}$ | wrong |
+# | above $10^{-4}$ | wrong |
 #
 # A wrong one also leaves fingerprints. An error of **1** means a flipped sign, or a
 # zero where there should be something. An error of **1/3** means twice or half the
@@ -447,6 +446,9 @@ assert max(errors.values()) < 1e-7
 # $\varepsilon$ be as small as a double can hold, say $10^{-15}$? And what do we lose if
 # we save half of the work, and step only forward:
 # $(L(w + \varepsilon) - L(w)) / \varepsilon$?
+#
+# We measure not one entry at a time but along 20 random directions in `W1`: the slope
+# along a direction is the sum of gradient times direction.
 
 # %%
 exact = loss_and_grads(small, X_few, y_few)[1]["W1"]
@@ -686,8 +688,8 @@ for name, suspect in zip("AB", suspects, strict=True):
     print(f"{name}: wrong gradients: {', '.join(wrong) or 'none'}")
 
 # %% [markdown]
-# **What happened.** Most people accuse A, which shakes like a bad wheel, and A is the
-# correct one. B runs smooth and ahead with a gradient of `b1` that is divided twice. (The
+# **What happened.** It is tempting to accuse A, which shakes like a bad wheel,
+# but A is the correct one. B runs smooth and ahead with a gradient of `b1` that is divided twice. (The
 # fingerprint fits: 30 times too small on the 30 points of the check, an error of
 # $29/31$.) In training, its first biases move 300 times too slowly. That works like a
 # brake, and at this learning rate a brake happens to help for a while. Let both run on:
@@ -825,7 +827,7 @@ for seed in range(3):
         curve, _ = train(start, *points, rate=rate, steps=500)
         final[seed, column] = curve[-50:].mean()
 best = [rates[column] for column in final.argmin(axis=1)]
-print("best rate for seeds 0, 1, 2:", best)
+print("best of these rates for seeds 0, 1, 2:", best)
 assert set(best) == {1} and (final[:, 3:] > np.log(3)).all()
 
 # %%
@@ -843,9 +845,11 @@ plt.show()
 # %% [markdown]
 # **What happened.** Too low a rate crawls. Too high a rate does not leave the network
 # ignorant, but *sure and wrong*: each step jumps across the valley and lands higher up
-# on the other side, the weights grow, and so does every score. No `nan` appeared, and
-# that is thanks to the shifted softmax. Between the two lies a rather narrow range, and
-# the best rates sit close to the edge of it. That is why A was shaking.
+# on the other side, and the scores grow. No `nan` appeared, and
+# that is thanks to the shifted softmax. Of these five, only 1 does well in 500
+# steps. Five rates are a coarse net: between 1 and 10 the outcome jumps about, and some
+# rates there do better than 1, others far worse. A shook because at rate 1 some steps
+# already jump across the valley.
 #
 # ### Exercise: try many rates ★★☆
 #
@@ -903,7 +907,7 @@ check("day02.deep_backward", deep_backward)
 # - **Check gradients against the loss**: central differences, $\varepsilon \approx 10^{-5}$,
 #   double precision, relative error below $10^{-7}$. A falling loss proves little.
 # - **Equal weights stay equal**, so start at random. **A rate too high** is worse than
-#   ignorance, and the best one is not far below it.
+#   ignorance: try rates in factors, then more finely around the best.
 #
 # **Next to try.** Give the spiral more turns (`turn=8`) and see how many hidden units
 # it takes. Make a bug of your own in `loss_and_grads` and find out how bad it must be

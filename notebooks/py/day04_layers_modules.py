@@ -31,6 +31,8 @@
 # [Day 5: what should a network see, and what must it never see? →](day05_data.ipynb)
 
 # %%
+import copy
+
 import matplotlib.pyplot as plt
 import pandas as pd
 import torch
@@ -146,8 +148,8 @@ assert torch.allclose(linear(x), x @ linear.weight.T + linear.bias, atol=1e-6)
 #
 # ## Convolution: the same small window everywhere
 #
-# A linear layer on a 28 by 28 picture has a weight for each pixel, and learns about the top left corner nothing that would
-# help it in the bottom right. A **convolution** looks through a small window, at all channels of it at once, and slides
+# A linear layer on a 28 by 28 picture has a weight for each pixel, and
+# what it learns about the top left corner is of no help in the bottom right. A **convolution** looks through a small window, at all channels of it at once, and slides
 # the window over the whole input with *the same* weights. Along how many directions it slides is in the name: 1, 2 or 3.
 
 # %%
@@ -286,7 +288,8 @@ for batch_first in (True, False):
 
 # %% [markdown]
 # **What happened.** Same shape, no error, and every sentence was affected by the first. The layer took our 8 sentences for
-# 8 *moments*. This test, change one sample and look who moves, is worth remembering: in a batch, nobody should.
+# 8 *moments*. This test, change one sample and look who moves, is worth remembering: nobody else in the batch
+# should. (One layer below breaks this on purpose, in training.)
 
 # %% [markdown]
 # ### Exercise: predict the shape ★☆☆
@@ -315,7 +318,7 @@ check("day04.predict_shapes", predict_shapes)
 #
 # On day 3 the inputs of a layer could drift to where its bend saturates. Normalisation pulls them back: subtract the mean,
 # divide by the standard deviation. Then the layer may scale and shift the result per channel with two learned numbers,
-# so that nothing is lost for good. PyTorch offers four kinds. They share this formula and differ in a single point: *over
+# so that nothing is lost for good. Four kinds share this formula and differ in a single point: *over
 # which entries* mean and deviation are taken.
 #
 # We can ask the layers themselves. If two entries share a mean, then changing one changes the normalised value of the other,
@@ -906,14 +909,14 @@ assert curves["with both"].std() < curves["plain"].std()
 # even fit the points it was trained on. Dropout and batch normalisation are not medicine for
 # everyone. Dropout helps large networks that would otherwise learn their data by heart; ours is small. And a BatchNorm over
 # 20 random points gives each batch a slightly different ruler: whether a point lies left or right of the *batch's* mean
-# depends on who else was drawn. In deep networks with large batches that little noise is a blessing. Here, where every point is
+# depends on who else was drawn. In deep networks a little of that noise may even help. Here, where every point is
 # a single number, it blurs the only thing there is to know. Measure, with more than one seed, before you add a layer.
 #
 # ### Exercise: log the loss at each epoch ★★☆
 #
 # `measure` looks at the training points after the epoch. One can have that number for free: the losses of the batches were
 # computed anyway. `log_losses(model, batches, x_val, y_val, epochs, learning_rate)` trains with plain SGD on `batches`, a list
-# of pairs `(x, y)` of unequal size, with the mean squared error. It returns a list with a pair `(training, validation)` of
+# of pairs `(x, y)` of unequal size, taken in the given order in every epoch, with the mean squared error. It returns a list with a pair `(training, validation)` of
 # floats for each epoch. The training loss is the mean over the *samples* of the epoch, of the losses as they came up while
 # training. The validation loss is measured after each epoch, in evaluation mode. (Losses of 1.0 over a batch of 4
 # and of 6.0 over a batch of 1 give 2.0.)
@@ -935,30 +938,27 @@ check("day04.log_losses", log_losses)
 # > **Predict.** How much do the three answers differ? And does *asking* change the network?
 
 # %% tolerance={"atol": 0.5, "rtol": 1.0}
-model = runs["with both"][0][0]
+trained = runs["with both"][0][0]
 question = x_val[:4]
-diary_before = model.norm1.running_mean.clone()
+model = copy.deepcopy(trained).train()  # a copy, since asking may change it
 with torch.no_grad():
-    model.train()
     forgotten = torch.stack([model(question)[0, 0] for _ in range(3)]).cpu()
-    model.norm1.running_mean.copy_(diary_before)
-    model.eval()
+    model = copy.deepcopy(trained).eval()
     proper = torch.stack([model(question)[0, 0] for _ in range(3)]).cpu()
 print("eval() forgotten:", [round(v, 2) for v in forgotten.tolist()])
 print("with eval():     ", [round(v, 2) for v in proper.tolist()])
 assert len(forgotten.unique()) > 1 and len(proper.unique()) == 1
 
 # %%
+model = copy.deepcopy(trained).train()
 with torch.no_grad():
-    model.train()(x_val)                                   # "only" a validation pass
-changed = not torch.equal(diary_before, model.norm1.running_mean)
-model.norm1.running_mean.copy_(diary_before)
+    model(x_val)                                           # "only" a validation pass
+changed = not torch.equal(trained.norm1.running_mean, model.norm1.running_mean)
 print("did looking at validation data change the model?", changed)
 assert changed
 
 # %% [markdown]
-# **What happened.** The same question gets another answer each time, because another lot is drawn. The second result is
-# worse: `no_grad` stops gradients, but it does not stop BatchNorm's diary. The validation points have written themselves into
+# **What happened.** The same question gets another answer each time, because dropout draws another lot. What the second cell shows is worse: `no_grad` stops gradients, but it does not stop BatchNorm's diary. The validation points have written themselves into
 # the model that they are supposed to judge. `no_grad` and `eval()` do different things, and validation needs both.
 #
 # ## The catalogue

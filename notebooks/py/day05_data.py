@@ -19,7 +19,7 @@
 # nearly always, *which hospital* it came from, and in some hospitals patients are more often ill. Nobody had asked for
 # that. A network learns from whatever you let it see.
 #
-# So today there is hardly any network, and all about what goes into it: numbers of the right size, in the right hands,
+# So today is hardly about networks, and all about what goes into them: numbers of the right size, in the right hands,
 # seen at the right time. Nearly every bug of today raises no error. You will meet them here first, where they are
 # harmless.
 #
@@ -48,7 +48,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from nnlab_helpers.augment import Compose, Erase, Noise, Rotate, Shift
 from nnlab_helpers.data import TensorLoader, load_folder, load_images, make_splits
 from nnlab_helpers.device import pick_device, seed_everything
-from nnlab_helpers.exercises import check
+from nnlab_helpers.exercises import check, hint
 from nnlab_helpers.plots import label_lines, plot_band, show_images, use_style
 
 seed_everything(0)
@@ -288,7 +288,7 @@ for name, prepare in ways.items():
     accuracy[name] = [score(model, x, val_y) for model, _ in runs[name]]
     print(f"{name:13}", "  ".join(f"{a:.1%}" for a in accuracy[name]))
 assert max(accuracy["raw bytes"]) < min(accuracy["0 to 1"])
-assert max(accuracy["raw bytes"]) < 0.5
+assert max(accuracy["raw bytes"]) < 0.2
 others = accuracy["0 to 1"] + accuracy["-1 to 1"]
 assert min(accuracy["standardised"]) > max(others)
 
@@ -378,8 +378,8 @@ assert 0 < abs(mean_of_all - mean) < 0.005
 
 
 # %% [markdown]
-# Hardly at all: two averages over thousands of similar images are nearly the same. Honest people say so. It is a habit
-# rather than a rescue, but the same carelessness with *another* statistic is a disaster. Let pixels be pure noise and
+# Hardly at all: two averages over thousands of similar images are nearly the same. It is a habit rather than a rescue.
+# The second leak is the same carelessness with *another* statistic, and it is a disaster. Let pixels be pure noise and
 # labels the toss of a coin: nothing can be learned. Of 5,000 noise pixels we keep the 20 that agree best with the
 # labels, fit on 50 samples, and test on 50 others.
 #
@@ -405,7 +405,7 @@ assert leaky.min() > 0.7 and abs(clean.mean() - 0.5) < 0.08
 
 
 # %% [markdown]
-# **What happened.** Reading a coin, most of the time right. The test samples were never trained on; it was enough that
+# **What happened.** A coin foretold, and most of the time correctly. The test samples were never trained on; it was enough that
 # they had a say in *which inputs to use*. Studies of gene activity fell for exactly this, and drew conclusions for
 # cancer patients. The rule is short: **split first**, and compute everything else, even an average, from the training
 # part.
@@ -594,9 +594,8 @@ for a, b in zip(models, shifted, strict=True):
     assert score(b, moved_x, val_y) > score(a, moved_x, val_y) + 0.1
 
 # %% [markdown]
-# **What happened.** The first network is helpless when a digit moves by two pixels: to an MLP pixel 300 has nothing to
-# do with pixel 301. The second had to learn it, and on moved digits it is far ahead. On plain ones there is little
-# between them so early; the augmented net has the harder task and needs longer. Day 7 builds a network that need not be
+# **What happened.** The first network loses about a third of its hits when digits move by up to two pixels: to an MLP pixel 300 has nothing to
+# do with pixel 301. The second had to learn it, and on moved digits it is far ahead. On plain ones it is a little behind after five epochs: it has the harder task. Day 7 builds a network that need not be
 # taught this.
 #
 # ### Why nobody flips digits
@@ -822,7 +821,7 @@ assert abs(by_size[56].mean() - by_size[28].mean()) < 0.03
 
 # %% [markdown]
 # **What happened.** Half the side is a quarter of the pixels, and of the weights. Were you surprised by how little that
-# costs in accuracy? With 14 pixels this network reads as well as with 28, and only at 4 does it clearly fail. Going
+# costs in accuracy? With 14 pixels this network reads as well as with 28, and only at 4 does it clearly fall behind. Going
 # *up* to 56 costs four times as much and brings nothing, because enlarging invents no detail. Choose the smallest size
 # at which the classes can still be told apart, and measure rather than guess. And when two sizes differ, ask first
 # whether it was the detail or the length.
@@ -830,8 +829,7 @@ assert abs(by_size[56].mean() - by_size[28].mean()) < 0.03
 # ## The fast lane
 #
 # The pipeline with `Dataset`, transforms and `DataLoader` handles one picture at a time: make a picture, turn it into a
-# tensor, normalise it, stack it with the others. That is right for large photographs that do not fit into memory. All
-# of MNIST, however, takes 47 MB as bytes. So leave it where the network is, and cut whole batches out of it.
+# tensor, normalise it, stack it with the others. That is right for large photographs that do not fit into memory. MNIST's training images, however, take 47 MB as bytes. So leave it where the network is, and cut whole batches out of it.
 
 # %%
 class ResidentLoader:

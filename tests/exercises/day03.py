@@ -193,7 +193,7 @@ ANSWERS = {
     "day03.gradient_left": Answers(
         right=[gradient_by_autograd, lambda z, w: float((w * sigmoid_slope(z)).double().prod())],
         wrong=[
-            (lambda z, w: sigmoid_slope(z).prod(), "The weights are missing"),
+            (lambda z, w: sigmoid_slope(z).prod(), "Weights are missing"),
             (lambda z, w: (w * torch.sigmoid(z)).prod(), "outputs of the sigmoid"),
             (lambda z, w: (w * sigmoid_slope(z)).sum(), "Those are added"),
             (lambda z, w: (w * 0.25).prod(), "A quarter is the slope at z = 0 alone"),
