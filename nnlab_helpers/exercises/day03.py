@@ -363,7 +363,7 @@ def gradient_left(answer: Callable[..., Any], t: Trial) -> None:
             (w * slope).prod().item(),
             given=given,
             known={
-                "Weights are missing: every layer, the first too, multiplies the gradient by its weight.": slope.prod().item(),
+                "Weights are missing: every layer, also the first, multiplies by its weight.": slope.prod().item(),
                 "The slopes are missing: the weights alone would do for a chain without bends.": w.prod().item(),
                 "That multiplies by the outputs of the sigmoid; the chain rule asks for its slope at z.": any_of(
                     (w * a).prod().item(), a.prod().item()

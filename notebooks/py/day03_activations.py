@@ -210,7 +210,7 @@ plt.show()
 
 # %% [markdown]
 # **What happened.** Same size, same start, same training; and the first network drew one straight line through the middle,
-# three times out of three. It did as well as a ruler can. All its other parameters were idle.
+# three times out of three. It can do no better than a ruler. All its other parameters bought nothing.
 #
 # ## Three questions are enough
 #
@@ -272,8 +272,7 @@ check("day03.collapse", collapse)
 #
 # ## Six bends
 #
-# Almost any bend will do: a network with one wide enough hidden layer can come as close as you like to any continuous
-# function (Cybenko, 1989, for the sigmoid; Leshno and others, 1993, for every bend that is not a polynomial). Which one
+# Almost any bend will do: a network with one wide enough hidden layer can come as close as you like to any continuous function on a bounded region (Cybenko, 1989, for the sigmoid; Leshno and others, 1993, for every bend that is not a polynomial). Which one
 # you take decides how easily it *learns*. Six of them cover nearly everything you will meet. Each takes a line or two, and
 # the first, ReLU, stands above already. **LeakyReLU** lets a hundredth of the negative side through. **Sigmoid** squeezes
 # every number into (0, 1). **GELU** multiplies `z` by the chance that a normally distributed number lies below it.
@@ -574,7 +573,8 @@ check("day03.saturated_fraction", saturated_fraction)
 #
 # A ReLU has no wall on the right. But where its pre-activation is negative, its output is 0 and its slope is exactly 0. For
 # some images that is healthy: a unit that answers to everything says nothing. A unit that is silent **for every image** is
-# another matter. No image sends it a gradient, so its weights never change, so it stays silent. It is **dead**.
+# another matter. No image sends it a gradient, so its weights never change, and in the first layer, whose inputs never change either, it
+# stays silent. It is **dead**.
 
 # %%
 @torch.no_grad()
@@ -674,9 +674,8 @@ for name, bend in bends.items():
 
 
 # %% [markdown]
-# **What happened.** ReLU never says a word again: it reads as many digits right as someone who always gives the same
-# answer. GELU and Swish climb out part of the way, although their curves run *downhill* there. And the best two are the
-# old squashers that everybody calls outdated. Compare LeakyReLU with tanh: at −3 their slopes are the same. But tanh gets
+# **What happened.** ReLU never says a word: it reads about as many digits right as someone who always gives the same
+# answer. GELU and Swish climb out part of the way, although their curves run *downhill* there. And the best two are the old squashers. Compare LeakyReLU with tanh: at −3 their slopes are almost the same. But tanh gets
 # steeper with every bit of progress, and LeakyReLU walks all the way to zero at one hundredth of the speed. No bend is best
 # at everything.
 #
@@ -702,7 +701,8 @@ check("day03.dead_fraction", dead_fraction)
 # So far there were one or two hidden layers, and the bends hardly differed. Now ten, of 48 units each. Before we train
 # anything, we follow one gradient back from the loss and measure its length (its norm) at each layer.
 #
-# > **Predict.** On its way down the gradient is multiplied by a slope at each layer. For the sigmoid that is 0.25 at best.
+# > **Predict.** On its way down the gradient is multiplied by weights, which at our start leave its length about as it is, and by a
+# > slope at each layer. For the sigmoid the slope is 0.25 at best.
 # > By how much is it shorter nine layers further down? Write down a power of ten.
 
 # %%
@@ -742,7 +742,7 @@ plt.show()
 # %% [markdown]
 # **What happened.** Straight lines on a log axis: each layer keeps about the same share, and shares multiply. You can
 # explain every one of them. The **sigmoid** keeps a little under a quarter, its steepest slope. **ReLU** blocks half of
-# the units, and half of the squares is $\sqrt{1/2} \approx 0.71$ of the length. **Tanh** has slope 1 at zero and loses
+# the units, and what is left of the sum of squares is half, so $\sqrt{1/2} \approx 0.71$ of the length. **Tanh** has slope 1 at zero and loses
 # little. And **GELU and Swish**, the choice of the large language models, lose half at every layer, more than the plain
 # ReLU. They should sit deep inside the network on that stretch close to zero where their slope is 0.5. Do they?
 
@@ -858,7 +858,7 @@ assert max(low) < 0.2 < min(high) and len(low) == 4
 #
 # - Without a bend, layers collapse: three questions gave us six numbers that replaced the whole network.
 # - Six bends in three families: squashers, rectifiers, smooth rectifiers. Their **slope** decides what learning is like;
-#   in shallow networks five of them were equal within the spread of the starts, and the sixth wanted a higher rate.
+#   in shallow networks five of them were hard to tell apart, and the sixth wanted a higher rate.
 # - **Saturated** (stuck at a wall, often because inputs are too large) and **dead** (silent for every image, from a rate
 #   too high or a bias too low) are things you can count, before and during training.
 # - Through a deep network the gradient shrinks by a factor *per layer*. Measure it at the first layer before you train.
