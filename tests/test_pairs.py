@@ -220,10 +220,3 @@ def test_a_save_in_jupyterlab_lands_in_the_script_and_changes_nothing_else(tmp_p
     assert script.read_text() == (HEADER + BODY).replace("build?\n", "build?\n#\n# An edit.\n")
     assert pairs.regenerate(notebook) == script.read_text()
     assert pairs.in_step(notebook)
-
-
-def test_a_kernels_threads_sleep_while_they_wait_unless_told_otherwise(monkeypatch, tmp_path):
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    assert pairs.kernel_environment(tmp_path / "progress.json")["OMP_WAIT_POLICY"] == "PASSIVE"
-    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
-    assert pairs.kernel_environment(tmp_path / "progress.json")["OMP_WAIT_POLICY"] == "ACTIVE"

@@ -7,8 +7,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nnlab_helpers.pairs import PATIENT_THREADS
-
 
 def lab_command(root: Path, *, port: int | None = None, browser: bool = True, extra: Sequence[str] = ()) -> list[str]:
     """The command line that starts JupyterLab with `notebooks/` as its root folder.
@@ -30,4 +28,4 @@ def lab_environment() -> dict[str, str]:
     """The environment for it: JupyterLab fetches no news and does not ask to, unless the user's settings say so."""
     defaults = str(Path(__file__).resolve().parents[1] / "assets" / "jupyter")
     further = os.environ.get("JUPYTER_CONFIG_PATH", "")
-    return PATIENT_THREADS | os.environ | {"JUPYTER_CONFIG_PATH": os.pathsep.join(filter(None, [further, defaults]))}
+    return os.environ | {"JUPYTER_CONFIG_PATH": os.pathsep.join(filter(None, [further, defaults]))}

@@ -4,19 +4,10 @@
 also holds the outputs. `build` goes from the script to the notebook; saving in JupyterLab writes both.
 """
 
-from nnlab_helpers.pairs.building import (
-    PATIENT_THREADS,
-    BuildError,
-    Side,
-    build,
-    build_all,
-    kernel_environment,
-    write_atomically,
-)
+from nnlab_helpers.pairs.building import BuildError, Side, build, build_all, kernel_environment, write_atomically
 from nnlab_helpers.pairs.step import differences, in_step, lessons_folder, notebook_of, regenerate, script_of, scripts
 
 __all__ = [
-    "PATIENT_THREADS",
     "BuildError",
     "Side",
     "build",

@@ -29,10 +29,6 @@ from nnlab_helpers.pairs.step import (
 
 Side = Literal["script", "notebook"]
 
-# PyTorch's threads spin while they wait for each other, and starve as soon as anything else wants a core: beside other
-# work a small matrix product on two threads was measured at a twelfth of its speed on one. Asleep, they lose nothing.
-PATIENT_THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
-
 
 class BuildError(RuntimeError):
     """A lesson that could not be built; nothing was written."""
@@ -41,7 +37,7 @@ class BuildError(RuntimeError):
 def kernel_environment(progress: Path | str) -> dict[str, str]:
     """The environment for a lesson's kernel: no progress bars, `progress` in place of the learner's own record, and
     the plotting backend left to the kernel."""
-    environment = PATIENT_THREADS | {k: v for k, v in os.environ.items() if k != "MPLBACKEND"}
+    environment = {k: v for k, v in os.environ.items() if k != "MPLBACKEND"}
     return environment | {"TQDM_DISABLE": "1", "NNLAB_PROGRESS": str(progress)}
 
 

@@ -807,9 +807,9 @@ plt.show()
 chosen = digits.take(torch.cat([splits.train, splits.val]))
 by_size = {}
 for size in sizes:
-    x = chosen.resize(size).images.to(device).float() / 255
-    x = Standardize(x[:3_000].mean(), x[:3_000].std())(x)  # statistics of training
-    x *= 28 / size  # the same length for all
+    x = chosen.resize(size).images.to(device).float().div_(255)
+    mean, std = x[:3_000].mean(), x[:3_000].std()  # statistics of training
+    x.sub_(mean).div_(std).mul_(28 / size)  # in place; the same length for all
     nets = [train_small(x[:3_000], y, seed, epochs=2)[0] for seed in range(3)]
     by_size[size] = torch.tensor([score(net, x[3_000:], val_y) for net in nets])
     print(f"{size:2} pixels: first layer {size * size * 64:6} weights,",

@@ -16,7 +16,7 @@ import psutil
 import pytest
 from nbval.plugin import IPyNbCell
 
-from nnlab_helpers.pairs import PATIENT_THREADS, kernel_environment
+from nnlab_helpers.pairs import kernel_environment
 
 OFFLINE = Path(__file__).parent / "offline"
 RECORDS = pytest.StashKey[Path]()  # where the kernels keep their records of solved exercises
@@ -30,8 +30,6 @@ def pytest_configure(config: pytest.Config) -> None:
     assert spec is not None
     assert spec.loader is not None
     spec.loader.exec_module(importlib.util.module_from_spec(spec))
-    for name, value in PATIENT_THREADS.items():
-        os.environ.setdefault(name, value)
     if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
     config.stash[RECORDS] = Path(tempfile.mkdtemp(prefix="nnlab-"))
