@@ -776,7 +776,7 @@ check("day03.gradient_left", gradient_left)
 # %% [markdown]
 # ## Break it: ten layers that do not train
 #
-# Now train these deep networks: 200 steps, rate 0.1, everything equal but the bend. (LeakyReLU behaves like ReLU here and
+# Now train these deep networks: 150 steps, rate 0.1, everything equal but the bend. (LeakyReLU behaves like ReLU here and
 # sits this one out.) For each we also ask whether it tells the 1,000 new digits apart at all.
 #
 # > **Predict.** The gradients above are all you need. Which of the five learn?
@@ -790,7 +790,7 @@ def train_deep(gain):
     reached, blind = {}, {}
     for name, bend in deep_bends.items():
         layers = make_layers(DEEP, gain)
-        train(layers, bend, x, y, rate=0.1, steps=200, batch=50)
+        train(layers, bend, x, y, rate=0.1, steps=150, batch=50)
         reached[name] = accuracy(layers, bend, x_new, y_new).cpu()
         answers = forward(layers, x_new, bend)[0].argmax(-1)  # [1000], of the first one
         blind[name] = len(answers.unique()) == 1
@@ -871,7 +871,7 @@ assert max(low) < 0.2 < min(high) and len(low) == 4
 #
 # - Give the ten sigmoid layers a gain of 4 instead of 1. The slope of a quarter is made up for. Does it train? Look at
 #   the share of saturated outputs before you answer.
-# - Cut the ten layers to four. At which depth does the sigmoid stop learning in 200 steps?
+# - Cut the ten layers to four. At which depth does the sigmoid stop learning in 150 steps?
 # - Train the born-dead LeakyReLU network with a slope of 0.2 instead of 0.01.
 #
 # ## References

@@ -49,15 +49,15 @@ use_style()
 # %% [markdown]
 # ## Three pixels
 #
-# To keep today quick we train on 2,500 digits only. They get a border of two black pixels, which makes them 32 x 32: the size
+# To keep today quick we train on 2,000 digits only. They get a border of two black pixels, which makes them 32 x 32: the size
 # for which LeNet was built.
 
 # %%
 digits = load_images("mnist", "train").pad(2)  # [60000, 1, 32, 32]
-test_digits = load_images("mnist", "test").take(range(2_000)).pad(2)
-chosen = make_splits(digits, train=2_500, val=1_000, test=0, seed=0)
+test_digits = load_images("mnist", "test").take(range(1_000)).pad(2)
+chosen = make_splits(digits, train=2_000, val=1_000, test=0, seed=0)
 common = {"normalize": Normalize.from_images(digits, chosen.train), "device": device}
-test_x, test_y = next(iter(TensorLoader(test_digits, batch_size=2_000, **common)))
+test_x, test_y = next(iter(TensorLoader(test_digits, batch_size=1_000, **common)))
 print("test images:", list(test_x.shape), " labels:", list(test_y.shape))
 
 
@@ -84,7 +84,7 @@ plt.show()
 
 # %%
 def train(model, seed, loss=F.cross_entropy, epochs=3):
-    """Train `model` on the 2,500 digits; returns it."""
+    """Train `model` on the 2,000 digits; returns it."""
     loader = TensorLoader(
         digits, chosen.train, batch_size=50, shuffle=True, seed=seed, **common
     )
@@ -95,9 +95,9 @@ def train(model, seed, loss=F.cross_entropy, epochs=3):
 
 @torch.no_grad()
 def accuracy_at(model, pixels):
-    """Share of the 2,000 test digits that `model` reads, each moved by `pixels`."""
+    """Share of the 1,000 test digits that `model` reads, each moved by `pixels`."""
     model.eval()
-    guess = model(shifted(test_x, pixels)).argmax(dim=1)  # [2000]
+    guess = model(shifted(test_x, pixels)).argmax(dim=1)  # [1000]
     return (guess == test_y).float().mean().item()
 
 
@@ -337,7 +337,7 @@ print(f"LeNet {lenet_size:,} parameters, MLP {mlp_size:,}")
 assert abs(lenet_size - mlp_size) / lenet_size < 0.05
 
 # %% [markdown]
-# > **Predict.** The same 2,500 digits, the same three epochs, three seeds each. Who reads more digits in their usual place? And
+# > **Predict.** The same 2,000 digits, the same three epochs, three seeds each. Who reads more digits in their usual place? And
 # > who loses more when they move? Remember that LeNet ends in linear layers too.
 
 # %% tolerance={"atol": 5, "rtol": 0.2}
@@ -532,7 +532,7 @@ for bend in (nn.ReLU, nn.Sigmoid):
         reached[bend.__name__, loss.__name__] = accuracy_at(plain, 0)
         print(f"{bend.__name__:7} {loss.__name__:13} {accuracy_at(plain, 0):.1%}")
 healthy, *silenced = reached.values()
-assert healthy > 0.8
+assert healthy > 0.6
 assert max(silenced) < 0.3
 
 
