@@ -118,7 +118,7 @@ def weighted_loss_grad(answer: Any, t: Trial) -> None:
         known = {
             "The rows are summed, but the loss is a mean: each row counts for one N-th.": w * (p - hot),
             "The weights do not count yet. Each row is multiplied by the weight of its right class.": (p - hot) / n,
-            "You weighted the columns. The weight belongs to the row: it is that of the row's right class.": any_of(
+            "You weighted the columns. The weight is the row's, that of its right class: [N, 1], not [N].": any_of(
                 weights * (p - hot) / n, weights * (p - hot)
             ),
             "Only the one-hot part is weighted. The weight stands before the whole loss of a row, and so before both "

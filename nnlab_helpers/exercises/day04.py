@@ -311,6 +311,8 @@ def dropout_effect(answer: Callable[..., Any], t: Trial) -> None:
     x, p, runs = torch.tensor([[3.0]]), 0.2, 600
     got = t.call(answer, first, second, x, p, runs)
     given = "a hidden unit of 4, p = 0.2, and an output of hidden + 10"
+    if isinstance(got, list | tuple) and got and isinstance(got[0], list):
+        t.fail("the outputs in training mode are a list: `torch.stack` makes one tensor [runs, N, out] of them.")
     t.require(
         isinstance(got, list | tuple) and len(got) == 2 and all(isinstance(part, Tensor) for part in got),
         "two tensors are asked for: the outputs in training mode and the one in evaluation mode.",

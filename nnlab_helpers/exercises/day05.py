@@ -115,7 +115,7 @@ def _check_parts(train: Tensor, val: Tensor, labels: Tensor, fraction: float, t:
     if torch.equal(torch.bincount(labels[train], minlength=len(sizes)), want):
         t.fail(headline, "The two parts are exchanged: the fraction goes to validation, and training comes first.")
     if abs(int(got.sum()) - int(want.sum())) <= len(sizes):
-        t.fail(headline, "The number is (nearly) right, the classes are not: draw from each class separately.")
+        t.fail(headline, "The number is (nearly) right, not the classes: draw from each class separately, and `round`.")
     t.fail(headline)
 
 
@@ -251,7 +251,7 @@ def same_or_not(answer: Callable[..., Any], t: Trial) -> None:
         length = t.call(len, dataset)
         t.expect(length, count, given=given, what="the length", known={
             "That is the number of images. The last one has no neighbour: how many pairs are there?": count + 1,
-            "One pair is missing.": count - 1,
+            "Neighbours overlap, 0 and 1, then 1 and 2: a pair is missing.": count - 1,
         })  # fmt: skip
         for i in range(count):
             _check_pair(t.call(lambda dataset, i: dataset[i], dataset, i), i, images, labels, t)

@@ -165,7 +165,7 @@ class Trial:
     # -- wording -----------------------------------------------------------------------------------------------
 
     def _at(self, given: str | None = None) -> str:
-        given = given_in(self._arguments) if given is None else given
+        given = given_in(self._arguments) if given is None else given.rstrip(": ")
         if not given or given.startswith(("at ", "for ", "with ", "in ", "after ")):
             return f"{given}: " if given else ""
         return f"at {given} " if " = " in given and " of shape " not in given else f"for {given}: "
