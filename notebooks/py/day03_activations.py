@@ -379,7 +379,7 @@ plt.show()
 #
 # ### Exercise: the slope of LeakyReLU ★☆☆
 #
-# Write its derivative without autograd. `z` is a tensor of any shape; return a tensor of the same shape and float type:
+# Write its derivative without autograd. `z` is a tensor of any shape; return a float tensor of the same shape:
 # 1 where `z` is positive, `slope` elsewhere. (At 0 itself there are two slopes to choose from; take the left one, as
 # PyTorch does.) With `slope=0.01`, `[-2.0, 3.0]` gives `[0.01, 1.0]`.
 
@@ -561,7 +561,7 @@ assert fine.min() > stuck.max() + 0.1
 
 # %%
 def saturated_fraction(a, edge=0.05):
-    """Share of the sigmoid outputs `a` [N, units] within `edge` of 0 or of 1."""
+    """Share of the sigmoid outputs `a` [N, units] closer than `edge` to 0 or 1."""
     ...  # your code here
 
 

@@ -93,11 +93,11 @@ print("the same as autograd's at", len(z), "points")
 # %% [markdown]
 # ## How much is saturated? ★☆☆
 #
-# *The share of sigmoid outputs within `edge` of 0 or of 1.*
+# *The share of sigmoid outputs closer than `edge` to 0 or 1.*
 
 # %%
 def saturated_fraction(a, edge=0.05):
-    """Share of the sigmoid outputs `a` [N, units] within `edge` of 0 or of 1."""
+    """Share of the sigmoid outputs `a` [N, units] closer than `edge` to 0 or 1."""
     return ((a < edge) | (a > 1 - edge)).float().mean()
 
 
