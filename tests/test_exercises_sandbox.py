@@ -100,6 +100,48 @@ def test_endless_loops_are_stopped_outside_the_main_thread(endless) -> None:
     assert isinstance(found[0], Late)
 
 
+def test_a_stop_that_falls_into_a_finaliser_is_not_reported() -> None:
+    """Python can only report what is raised there, and a report is a failure under pytest: another stop follows."""
+
+    class Slow:
+        def __del__(self) -> None:
+            end = time.monotonic() + 0.2
+            while time.monotonic() < end:
+                pass
+            fallen.append(1)
+
+    fallen: list[int] = []
+    reported: list = []
+
+    def work() -> None:
+        while True:
+            Slow()
+
+    report, sys.unraisablehook = sys.unraisablehook, reported.append
+    try:
+        late = limited(work, 0.1)
+        assert sys.unraisablehook == reported.append, "left as it was"
+    finally:
+        sys.unraisablehook = report
+    assert isinstance(late, Late)
+    assert not fallen, "the stop fell elsewhere: nothing was tested"
+    assert not reported
+
+
+def test_other_reports_of_lost_exceptions_pass_through() -> None:
+    class Broken:
+        def __del__(self) -> None:
+            raise ValueError("lost")
+
+    reported: list = []
+    report, sys.unraisablehook = sys.unraisablehook, lambda lost: reported.append(str(lost.exc_value))
+    try:
+        limited(lambda: [Broken()].clear(), 1.0)
+    finally:
+        sys.unraisablehook = report
+    assert reported == ["lost"]
+
+
 def test_work_in_time_returns_its_result_and_leaves_other_timers_alone() -> None:
     rung: list[int] = []
     handler = signal.signal(signal.SIGALRM, lambda *_: rung.append(1))
@@ -185,6 +227,14 @@ def test_modes_restore_between_calls() -> None:
     torch.set_grad_enabled(False)
     modes.restore()
     assert torch.is_grad_enabled()
+
+
+def test_no_torch_mode_stays_on_after_a_changed_default_device() -> None:
+    """A mode that is on slows every later operation of the notebook down."""
+    before = len(torch.overrides._get_current_function_mode_stack())
+    with undisturbed(1):
+        torch.set_default_device("meta")
+    assert len(torch.overrides._get_current_function_mode_stack()) == before
 
 
 def test_printing_is_kept_up_to_a_limit(capsys) -> None:

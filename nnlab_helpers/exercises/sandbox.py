@@ -89,9 +89,26 @@ def limited(work: Callable[[], T], seconds: float) -> T | Late:
     clock = _Clock(seconds)
     signals = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
     try:
-        return _limited_by_signal(work, clock) if signals else _limited_by_thread(work, clock)
+        with _lost_stops_unreported():
+            return _limited_by_signal(work, clock) if signals else _limited_by_thread(work, clock)
     except TimeUp:
         return Late(clock.place)
+
+
+@contextmanager
+def _lost_stops_unreported() -> Iterator[None]:
+    """Say nothing of a `TimeUp` that fell into a `__del__` or a callback, which Python can only report: more follow."""
+    report = sys.unraisablehook
+
+    def hook(lost: sys.UnraisableHookArgs) -> None:
+        if not issubclass(lost.exc_type, TimeUp):
+            report(lost)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = report
 
 
 def _limited_by_signal(work: Callable[[], T], clock: _Clock) -> T:
@@ -215,7 +232,7 @@ class Modes:
         torch.set_grad_enabled(self.grad)
         torch.set_default_dtype(self.dtype)
         if torch.get_default_device() != self.device:
-            torch.set_default_device(self.device)
+            _set_default_device(self.device)
         torch.autograd.set_detect_anomaly(self.anomaly)
         if torch.are_deterministic_algorithms_enabled() != self.deterministic:  # setting it takes seconds at first
             torch.use_deterministic_algorithms(self.deterministic)
@@ -226,6 +243,11 @@ class Modes:
         sys.setrecursionlimit(self.recursion)
         if self.folder and self.folder != _folder():
             os.chdir(self.folder)
+
+
+def _set_default_device(device: torch.device) -> None:
+    # None means the CPU as well, and without a mode that every later call of torch would pass through.
+    torch.set_default_device(None if device == torch.device("cpu") else device)
 
 
 def _folder() -> str | None:
@@ -246,7 +268,7 @@ def undisturbed(seed: int) -> Iterator[None]:
         torch.set_default_dtype(torch.float32)
         torch.set_num_threads(1)  # a check's tensors are small: two threads would mostly wait for each other
         if modes.device != torch.device("cpu"):
-            torch.set_default_device("cpu")
+            _set_default_device(torch.device("cpu"))
         random.seed(seed)
         np.random.seed(seed)
         torch.default_generator.manual_seed(seed)
