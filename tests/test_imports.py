@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -15,15 +16,13 @@ import nnlab_helpers
 ROOT = Path(nnlab_helpers.__file__).parent
 # A module may import only modules that stand earlier.
 LAYERS = [
-    *("device", "augment", "metrics", "models", "data", "tracking"),
+    *("files", "device", "augment", "metrics", "models", "data", "tracking"),
     *("train", "sweep", "exercises", "plots", "pairs", "cli"),
 ]
 HEAVY = {"torchvision", "pandas", "sklearn", "torchmetrics", "matplotlib", "tensorboard"}
 MAY_LOAD = {"plots": {"matplotlib"}}
-LIGHT = [
-    "nnlab_helpers",
-    *(f"nnlab_helpers.{layer}" for layer in ("device", "augment", "metrics", "models", "data", "train", "exercises")),
-]
+LIGHT = ["nnlab_helpers", *(f"nnlab_helpers.{layer}" for layer in LAYERS if layer not in ("plots", "pairs", "cli"))]
+LIGHT = [name for name in LIGHT if importlib.util.find_spec(name)]  # a layer may still wait to be written
 
 FILES = sorted(ROOT.rglob("*.py"))
 

@@ -7,12 +7,13 @@ import errno
 import json
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from nnlab_helpers.files import replacing
 
 try:
     import fcntl
@@ -138,15 +139,8 @@ def _write(path: Path, entries: dict[str, Entry], extra: dict[str, Any]) -> None
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
     exercises = {name: {"attempts": entry.attempts, "solved": entry.solved} for name, entry in sorted(entries.items())}
     content = {"format": FORMAT, **extra, "exercises": exercises}
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1)
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise
+    with replacing(path) as file:
+        json.dump(content, file, indent=1)
 
 
 @contextlib.contextmanager

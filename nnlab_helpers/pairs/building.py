@@ -16,6 +16,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
+from nnlab_helpers.files import replacing
 from nnlab_helpers.pairs.step import (
     LANGUAGE,
     as_script,
@@ -94,15 +95,8 @@ def build(script: Path, *, take: Side | None = None, timeout: float = 300) -> Pa
 
 def write_atomically(path: Path, text: str) -> None:
     """Replace the file `path` by one with `text`: whoever reads sees the old content or the new, never a part."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        os.chmod(temporary, path.stat().st_mode if path.exists() else 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with replacing(path) as file:
+        file.write(text)
 
 
 def _edited(stored: NotebookNode, target: Path, fresh: NotebookNode) -> bool:

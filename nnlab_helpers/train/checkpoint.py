@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from nnlab_helpers.files import replacing
 from nnlab_helpers.train.rng import random_state, set_random_state
 
 FORMAT = "nnlab-checkpoint-1"
@@ -35,16 +35,8 @@ def save_checkpoint(path: str | os.PathLike[str], model: nn.Module, **parts: Any
     content = {"format": FORMAT, "model": model.state_dict(), "random_state": random_state(device)}
     content |= {name: part.state_dict() if hasattr(part, "state_dict") else part for name, part in parts.items()}
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(target, binary=True) as file:
+        torch.save(content, file)
 
 
 def load_checkpoint(path: str | os.PathLike[str], model: nn.Module | None = None, **parts: Any) -> dict[str, Any]:
