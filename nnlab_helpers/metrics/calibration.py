@@ -1,0 +1,109 @@
+"""Does 90 % mean nine out of ten? How far stated confidence and measured accuracy lie apart, and one way to mend it."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class CalibrationTable(NamedTuple):
+    """Bins of confidence that hold samples: mean confidence, accuracy (float64) and samples (int64) of each, `[B]`."""
+
+    confidence: Tensor
+    accuracy: Tensor
+    samples: Tensor
+
+
+def calibration_table(probabilities: Tensor, labels: Tensor, bins: int = 15) -> CalibrationTable:
+    """Sort predictions by their confidence into `bins` bins of equal width, and compare with how many are right.
+
+    A prediction's confidence is the probability of the class it chose. A bin holds its upper edge and not its lower
+    one, as in Guo et al. (2017). Empty bins are left out.
+
+    Args:
+        probabilities: `[N, C]`, in [0, 1].
+        labels: true classes `[N]`.
+        bins: how many bins [0, 1] is cut into.
+
+    Raises:
+        ValueError: no samples, shapes that do not belong together, no bins, or numbers that are no probabilities.
+    """
+    if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1] or not len(labels):
+        raise ValueError(
+            "expected probabilities [N, C] and labels [N] with N > 0, "
+            f"got {list(probabilities.shape)} and {list(labels.shape)}"
+        )
+    if bins < 1:
+        raise ValueError(f"at least one bin is needed, not {bins}")
+    confidence, chosen = probabilities.detach().double().max(dim=1)
+    if not ((probabilities >= 0).all() and (confidence <= 1 + 1e-6).all()):
+        raise ValueError("probabilities must lie in [0, 1]: are these logits? Apply softmax first")
+    right = (chosen == labels.to(chosen.device)).double()
+    edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64, device=confidence.device)[1:-1]
+    at = torch.bucketize(confidence, edges)
+    count = torch.bincount(at, minlength=bins)
+    held = count > 0
+    mean_confidence = torch.bincount(at, confidence, minlength=bins)[held] / count[held]
+    accuracy = torch.bincount(at, right, minlength=bins)[held] / count[held]
+    return CalibrationTable(mean_confidence, accuracy, count[held])
+
+
+def expected_calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> float:
+    """Mean distance between confidence and accuracy over bins of confidence, each bin by its share of the samples.
+
+    Source: Naeini, Cooper, Hauskrecht (2015), "Obtaining well calibrated probabilities using Bayesian binning";
+    Guo, Pleiss, Sun, Weinberger (2017), "On calibration of modern neural networks".
+
+    Args:
+        probabilities: `[N, C]`, in [0, 1].
+        labels: true classes `[N]`.
+        bins: how many bins [0, 1] is cut into; the result depends on it somewhat, so report it.
+
+    Returns:
+        A number in [0, 1]; 0 for a model that keeps its promises in every bin.
+
+    Raises:
+        ValueError: as `calibration_table`.
+
+    Example:
+        >>> expected_calibration_error(torch.tensor([[0.75, 0.25], [0.75, 0.25]]), torch.tensor([0, 1]))  # half right
+        0.25
+    """
+    table = calibration_table(probabilities, labels, bins)
+    gaps = (table.confidence - table.accuracy).abs()
+    return float((gaps * table.samples).sum() / table.samples.sum())
+
+
+def fit_temperature(logits: Tensor, labels: Tensor, lowest: float = 0.05, highest: float = 20.0) -> float:
+    """The T for which `softmax(logits / T)` has the least cross-entropy: above 1 for a model that is too sure.
+
+    Source: Guo et al. (2017), "On calibration of modern neural networks". Use samples that the model was not trained
+    on. In 1 / T the loss is convex, so the place where its slope changes sign is found by halving an interval.
+
+    Args:
+        logits: `[N, C]`.
+        labels: true classes `[N]`.
+        lowest: the smallest T considered; it is returned where the loss falls until there (no mistakes, say).
+        highest: the largest T considered.
+
+    Raises:
+        ValueError: no samples, shapes that do not belong together, or bounds that are not 0 < lowest < highest.
+    """
+    if logits.ndim != 2 or labels.shape != logits.shape[:1] or not len(labels):
+        raise ValueError(
+            f"expected logits [N, C] and labels [N] with N > 0, got {list(logits.shape)} and {list(labels.shape)}"
+        )
+    if not 0 < lowest < highest:
+        raise ValueError(f"the temperatures must satisfy 0 < lowest < highest, not {lowest} and {highest}")
+    z, y = logits.detach().double(), labels.to(logits.device)
+    truth = F.one_hot(y, z.shape[1]).double()
+    low, high = 1 / highest, 1 / lowest
+    for _ in range(50):
+        middle = math.sqrt(low * high)
+        slope = float(((z * middle).softmax(1) - truth).mul(z).sum(1).mean())
+        low, high = (middle, high) if slope < 0 else (low, middle)
+    return min(max(2 / (low + high), lowest), highest)

@@ -1,0 +1,110 @@
+"""How far a measured share can be trusted, and whether one classifier is better than another on the same samples."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+def wilson_interval(right: int, count: int, level: float = 0.95) -> tuple[float, float]:
+    """Confidence interval (low, high) for a share of which `right` of `count` independent samples were counted.
+
+    Holds those shares from which the measured one is less than z standard errors away, each with its *own* standard
+    error. So it stays in [0, 1] and has a width where there is no mistake, unlike measured share ± z standard errors.
+
+    Source: Wilson (1927), "Probable inference, the law of succession, and statistical inference".
+
+    Args:
+        right: samples counted, 0 to `count`.
+        count: samples in all, at least 1.
+        level: how often such an interval is to contain the true share, in (0, 1).
+
+    Raises:
+        ValueError: the counts are not 0 <= right <= count with count >= 1, or `level` is not in (0, 1).
+
+    Example:
+        >>> low, high = wilson_interval(98, 100)
+        >>> f"{low:.3f} to {high:.3f}"
+        '0.930 to 0.994'
+    """
+    if count < 1 or not 0 <= right <= count:
+        raise ValueError(f"expected 0 <= right <= count and count >= 1, got {right} of {count}")
+    z = _z(level)
+    share, weight = right / count, z * z / count
+    centre = (share + weight / 2) / (1 + weight)
+    half = z / (1 + weight) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+class PairedDifference(NamedTuple):
+    """How much larger the accuracy of B is than that of A, and its confidence interval."""
+
+    difference: float
+    low: float
+    high: float
+
+
+def paired_difference(right_a: Tensor, right_b: Tensor, level: float = 0.95) -> PairedDifference:
+    """Accuracy of B minus accuracy of A on the *same* samples, with a normal confidence interval.
+
+    Only samples on which exactly one of the two is right contribute, so the interval is narrower than one from two
+    separate accuracies would be, the more so the more alike the two are.
+
+    Args:
+        right_a: true where A is right, bool `[N]`.
+        right_b: true where B is right, bool `[N]`, of the same samples in the same order.
+        level: how often such an interval is to contain the true difference, in (0, 1).
+
+    Raises:
+        ValueError: the shapes are not one `[N]` with N > 0, or `level` is not in (0, 1).
+    """
+    only_a, only_b, count = _disagreements(right_a, right_b)
+    difference = (only_b - only_a) / count
+    half = _z(level) * math.sqrt((only_a + only_b) / count - difference**2) / math.sqrt(count)
+    return PairedDifference(difference, difference - half, difference + half)
+
+
+def mcnemar_test(right_a: Tensor, right_b: Tensor) -> float:
+    """Exact p-value for "A and B are equally often right", from the samples on which exactly one of them is.
+
+    If the two were equally good, each such sample would be A's or B's as by a fair coin. The p-value is the chance
+    that the coin splits at least as unevenly as was counted; 1.0 if the two never disagree.
+
+    Source: McNemar (1947), "Note on the sampling error of the difference between correlated proportions or
+    percentages".
+
+    Args:
+        right_a: true where A is right, bool `[N]`.
+        right_b: true where B is right, bool `[N]`, of the same samples in the same order.
+
+    Raises:
+        ValueError: the shapes are not one `[N]` with N > 0.
+    """
+    only_a, only_b, _ = _disagreements(right_a, right_b)
+    tosses, few = only_a + only_b, min(only_a, only_b)
+    log_half = tosses * math.log(2)
+    tail = sum(
+        math.exp(math.lgamma(tosses + 1) - math.lgamma(k + 1) - math.lgamma(tosses - k + 1) - log_half)
+        for k in range(few + 1)
+    )
+    return min(1.0, 2 * tail)
+
+
+def _z(level: float) -> float:
+    """How many standard errors to each side hold `level` of a normal distribution."""
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, as in 0.95, not {level}")
+    return NormalDist().inv_cdf(0.5 + level / 2)
+
+
+def _disagreements(right_a: Tensor, right_b: Tensor) -> tuple[int, int, int]:
+    """How often only A is right, how often only B is, and the number of samples."""
+    if right_a.ndim != 1 or right_a.shape != right_b.shape or not len(right_a):
+        raise ValueError(
+            f"expected two tensors [N] of the same samples, got {list(right_a.shape)} and {list(right_b.shape)}"
+        )
+    a, b = right_a.bool().cpu(), right_b.bool().cpu()
+    return int((a & ~b).sum()), int((b & ~a).sum()), len(a)
