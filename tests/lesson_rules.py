@@ -70,30 +70,90 @@ def links(notebook: NotebookNode, path: Path) -> Iterator[str]:
             yield f"a link to {target}, which does not exist"
 
 
+ENDING = ["Recap", "What to try next", "References"]
+
+
 def ending(notebook: NotebookNode, path: Path) -> Iterator[str]:
-    last = "\n\n".join(cell.source for cell in notebook.cells[-8:] if cell.cell_type == "markdown")
-    if not re.search(r"^## .*(recap|take along|you have now|to keep)", last, re.MULTILINE | re.IGNORECASE):
-        yield "no recap under a heading of its own at the end"
-    if not re.search(r"what to try next|next to try|try next", last, re.IGNORECASE):
-        yield "nothing to try next at the end"
-    references = last.rpartition("References")[2] if "References" in last else ""
-    if not re.search(r"\b(1[89]|20)\d\d\b", references):
-        yield "no references with their year at the end"
+    sections = re.split(r"^## +(.+)$", prose(notebook), flags=re.MULTILINE)[1:]  # title, text, title, text, ...
+    titles, texts = sections[::2], sections[1::2]
+    if titles[-3:] != ENDING:
+        yield f"the last headings are {titles[-3:]}, not {ENDING}, each after ##"
+        return
+    recap, further, references = (re.split(r"^- ", text, flags=re.MULTILINE)[1:] for text in texts[-3:])
+    aims = len(re.findall(r"^- ", notebook.cells[0].source, re.MULTILINE))
+    if len(recap) < aims:
+        yield f"{len(recap)} points in the recap, fewer than the {aims} aims it should mirror"
+    if len(further) < 2:
+        yield "fewer than two things to try next"
+    if not references:
+        yield "no references"
+    for reference in references:
+        if not re.search(r"\b(1[89]|20)\d\d\b", reference):
+            yield f"a reference without a year: {reference.strip()[:60]!r}"
 
 
 # What happens in between -------------------------------------------------------------------------------------------
 
 
+def landmarks(notebook: NotebookNode) -> Iterator[tuple[int, str, str]]:
+    """What a reader passes, in order: (cell, kind, text). Kinds: the marks of a heading, predict, answer, code."""
+    for number, cell in enumerate(notebook.cells):
+        if cell.cell_type == "code" and cell.source.strip():
+            yield number, "code", cell.source
+        for line in cell.source.splitlines() if cell.cell_type == "markdown" else []:
+            if heading := re.match(r"(#+) +(.+)", line):
+                yield number, heading[1], heading[2]
+            elif "**Predict" in line:
+                yield number, "predict", line
+            elif "**What happened" in line:
+                yield number, "answer", line
+
+
 def predictions(notebook: NotebookNode, path: Path) -> Iterator[str]:
-    text = prose(notebook)
-    for phrase in ("**Predict", "**What happened"):
-        if phrase not in text:
-            yield f"no {phrase}.**"
+    passed = list(landmarks(notebook))
+    for at, (number, kind, text) in enumerate(passed):
+        if kind == "answer" and not re.match(r"\*\*What happened\.\*\* \S", text):
+            yield f'cell {number}: a line that does not begin with "**What happened.** ...": {text[:60]!r}'
+        if kind == "predict":
+            yield from (f"cell {number}: {fault}" for fault in _prediction(notebook, passed, at))
+    if (made := [kind for _, kind, _ in passed].count("predict")) < 3:
+        yield f"{made} predictions, fewer than three"
+
+
+def _prediction(notebook: NotebookNode, passed: list[tuple[int, str, str]], at: int) -> Iterator[str]:
+    """What is wrong with the prediction at landmark `at`."""
+    number, _, text = passed[at]
+    last = notebook.cells[number].source.strip().split("\n\n")[-1]
+    if not text.startswith("> **Predict.** "):
+        yield f'a prediction that is not a quote, "> **Predict.** ...": {text[:60]!r}'
+    elif text not in last or not all(line.startswith(">") for line in last.splitlines()):
+        yield "the prediction is not the end of its cell, so the reader reads on instead of guessing"
+    if at + 1 == len(passed) or passed[at + 1][:2] != (number + 1, "code"):
+        yield "no code follows the prediction"
+    until_next = []  # to the next prediction or the next section
+    for _, kind, source in passed[at + 1 :]:
+        if kind in ("predict", "##"):
+            break
+        until_next.append((kind, source))
+    if "answer" not in [kind for kind, _ in until_next]:
+        yield "the prediction is never answered by **What happened.** before the next one or the next section"
+    if not any(kind == "code" and _asserts(source) for kind, source in until_next):
+        yield "no assert holds what happened after the prediction"
 
 
 def breakage(notebook: NotebookNode, path: Path) -> Iterator[str]:
-    if not any(re.search(r"\b(break|broken|on purpose)\b", heading, re.IGNORECASE) for heading in headings(notebook)):
-        yield 'no experiment that fails, under a heading such as "Break it: ..."'
+    passed = list(landmarks(notebook))
+    titles = [(at, marks, title) for at, (_, marks, title) in enumerate(passed) if marks.startswith("#")]
+    broken = [(at, marks, title) for at, marks, title in titles if re.search(r"\bbreak it\b", title, re.IGNORECASE)]
+    if not any(marks == "##" for _, marks, _ in broken):
+        yield 'no experiment that fails, under a heading "## Break it on purpose: ..."'
+    for at, marks, title in broken:
+        if not re.match(r"Break it on purpose: \S", title):
+            yield f'heading {title!r} is not "Break it on purpose: ..."'
+        end = next((later for later, other, _ in titles if later > at and len(other) <= len(marks)), len(passed))
+        kinds = [kind for _, kind, _ in passed[at:end]]
+        if "code" not in kinds or "answer" not in kinds[kinds.index("code") :]:
+            yield f"{title!r} is not explained: no **What happened.** after its code"
 
 
 def exercises(notebook: NotebookNode, path: Path) -> Iterator[str]:
@@ -110,14 +170,22 @@ def exercises(notebook: NotebookNode, path: Path) -> Iterator[str]:
         parts = re.fullmatch(rf'check\("{path.stem[:5]}\.(\w+)", (\w+)\)', call)
         if not parts or parts[1].replace("_", "") != parts[2].replace("_", "").lower():  # lenet64 may be LeNet64
             yield f'cell {number} ends in {call!r}, not in check("{path.stem[:5]}.name", name)'
-    if at and 'hint("' not in prose(notebook) + "".join(cell.source for _, cell in code(notebook)):
-        yield "hint(...) is never mentioned"
+    if at and not any('hint("' in cell.source for cell in notebook.cells[: at[0] + 2]):
+        yield 'hint("...") is not mentioned by the first exercise'
 
 
 def oracles(notebook: NotebookNode, path: Path) -> Iterator[str]:
-    asserts = sum(isinstance(node, ast.Assert) for _, cell in code(notebook) for node in ast.walk(_parsed(cell.source)))
+    asserts = sum(_asserts(cell.source) for _, cell in code(notebook))
     if asserts < 3:
         yield f"{asserts} asserts: what is claimed is not held"
+
+
+def _asserts(source: str) -> int:
+    """How often the code of a cell holds a claim: assert statements, and calls of assert_close and its kin."""
+    nodes = list(ast.walk(_parsed(source)))
+    names = {getattr(node, "attr", getattr(node, "id", "")) for node in nodes}
+    statements = sum(isinstance(node, ast.Assert) for node in nodes)
+    return statements + sum(name.startswith("assert_") for name in names)
 
 
 def _parsed(source: str) -> ast.AST:

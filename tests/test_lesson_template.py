@@ -43,7 +43,22 @@ OPENING = """# Day 2: does it hold?
 [← Day 1: what?](day01_a.ipynb)
 """
 IMAGE = new_output("display_data", data={"image/png": "iVBO", "text/plain": "<Figure size 640x480 with 1 Axes>"})
-ENDING = "## Recap\n\n- it held\n\n## What to try next\n\n- more\n\n## References\n\n- A. Author (1998): that it holds"
+ENDING = """## Recap
+
+- it held
+- it was said
+- it was done
+
+## What to try next
+
+- more
+- less
+
+## References
+
+- A. Author (1998): that it holds
+- B. Author (2021): that it held
+"""
 RIGHT = new_output("stream", text="✓ day02.one   right.\n✓ day02.two   right.\n✓ day02.three   right.\n")
 
 
@@ -51,14 +66,21 @@ def lesson():
     cells = [
         new_markdown_cell(OPENING),
         new_code_cell("import torch\n\nseed_everything(0)\nuse_style()"),
-        new_markdown_cell("## First\n\n**Predict.** What?"),
-        new_code_cell("assert 1\nassert 2\nassert 3\nplt.plot([1])\nplt.show()", outputs=[IMAGE]),
+        new_markdown_cell("## First\n\nLook.\n\n> **Predict.** What?\n> And why?"),
+        new_code_cell("assert 1\nplt.plot([1])\nplt.show()", outputs=[IMAGE]),
         new_markdown_cell("**What happened.** It held. `hint(\"...\")` helps."),
     ]
     for name in ("one", "two", "three"):
         cells.append(new_markdown_cell(f"### Exercise: number {name} ★☆☆\n\nDo it."))
         cells.append(new_code_cell(f'def {name}():\n    ...\n\n\ncheck("day02.{name}", {name})'))
-    cells += [new_markdown_cell("## Break it: a rate too high"), new_code_cell("1 + 1"), new_markdown_cell(ENDING)]
+    cells += [
+        new_markdown_cell("## Break it on purpose: a rate too high\n\n> **Predict.** And now?"),
+        new_code_cell("assert 2"),
+        new_markdown_cell("**What happened.** It broke.\n\n> **Predict.** Once more?"),
+        new_code_cell("torch.testing.assert_close(3, 3)"),
+        new_markdown_cell("**What happened.** It broke again."),
+        new_markdown_cell(ENDING),
+    ]
     return numbered(new_notebook(cells=cells))
 
 
@@ -124,21 +146,45 @@ LESSON_FAULTS = [
     ("opening", sub(0, "day01_a", "day01_other"), "no link to day01_a.ipynb"),
     ("first_code", sub(1, "seed_everything(0)", ""), "seed_everything("),
     ("links", sub(2, "What?", "See [day 9](day09_x.ipynb)."), "day09_x.ipynb, which does not exist"),
-    ("ending", sub(-1, "## Recap", "## Well"), "no recap"),
-    ("ending", sub(-1, "## What to try next", "## More"), "nothing to try next"),
-    ("ending", sub(-1, "(1998)", ""), "no references"),
-    ("predictions", sub(2, "Predict", "Guess"), "**Predict.**"),
-    ("predictions", sub(4, "What happened", "So"), "**What happened.**"),
-    ("breakage", sub(-3, "Break it", "Then"), "Break it"),
+    ("ending", sub(-1, "## Recap", "## Well"), "['Well', 'What to try next', 'References'], not ['Recap'"),
+    ("ending", sub(-1, "## What to try next", "**What to try next**"), "the last headings are"),
+    ("ending", sub(-1, "## References", "### References"), "the last headings are"),
+    ("ending", sub(-1, "- it held\n", ""), "2 points in the recap, fewer than the 3 aims"),
+    ("ending", sub(-1, "- less", ""), "fewer than two things to try next"),
+    ("ending", sub(-1, "- A. Author (1998): that it holds\n- B. Author (2021): that it held", ""), "no references"),
+    ("ending", sub(-1, "(2021)", ""), "a reference without a year: 'B. Author"),
+    ("predictions", sub(2, "**Predict.**", "**Predict**"), "cell 2: a prediction that is not"),
+    ("predictions", sub(2, "> **Predict.** What?\n> And", "**Predict.** What?\nAnd"), "a prediction that is not a"),
+    ("predictions", sub(2, "Look.\n\n> **Predict.**", "Look. **Predict.**"), "cell 2: a prediction that is not"),
+    ("predictions", sub(2, "And why?", "And why?\n\nThink."), "cell 2: the prediction is not the end of its cell"),
+    ("predictions", sub(2, "> And why?", "### And why?"), "cell 2: the prediction is not the end of its cell"),
+    ("predictions", sub(2, "**Predict.** What?", "What?"), "2 predictions, fewer than three"),
+    ("predictions", lambda nb: nb.cells.insert(3, new_markdown_cell("Well ...")), "cell 2: no code follows"),
+    ("predictions", lambda nb: nb.cells.__delitem__(slice(12, None)), "cell 11: no code follows"),
+    ("predictions", sub(4, "**What happened.**", "So:"), "cell 2: the prediction is never answered"),
+    ("predictions", sub(13, "**What happened.**", "So:"), "cell 11: the prediction is never answered"),
+    ("predictions", sub(4, "**What", "## Second\n\n**What"), "cell 2: the prediction is never answered"),
+    ("predictions", sub(4, "**What", "> **What"), "cell 4: a line that does not begin"),
+    ("predictions", sub(4, "happened.**", "happened?**"), "cell 4: a line that does not begin"),
+    ("predictions", sub(3, "assert 1", "1"), "cell 2: no assert holds what happened"),
+    ("predictions", sub(14, "torch.testing.assert_close(3, 3)", "3"), "cell 13: no assert holds what happened"),
+    ("breakage", sub(11, "## Break it on purpose: a", "## A"), "no experiment that fails"),
+    ("breakage", sub(11, "## Break it on purpose", "### Break it on purpose"), "no experiment that fails"),
+    ("breakage", sub(11, "Break it on purpose", "Break it"), "is not \"Break it on purpose"),
+    ("breakage", sub(11, ": a rate too high", ""), "'Break it on purpose' is not"),
+    ("breakage", lambda nb: nb.cells.__delitem__(slice(13, 16)), "is not explained"),
+    ("breakage", sub(11, "And now?", "And now?\n\n**What happened.** It broke.\n\n## Then"), "is not explained"),
     ("exercises", lambda nb: nb.cells.__delitem__(slice(5, 7)), "2 exercises, fewer than three"),
     ("exercises", lambda nb: nb.cells.__setitem__(slice(2, 2), nb.cells[2:3] * 20), "wait at the end"),
     ("exercises", sub(5, "★☆☆", "★"), "cell 6: no"),
     ("exercises", sub(6, 'check("day02.one"', 'check("day01.one"'), "cell 6 ends in"),
     ("exercises", sub(6, ", one)", ", two)"), "cell 6 ends in"),
-    ("exercises", sub(4, "hint", "help"), "hint(...) is never mentioned"),
-    ("oracles", sub(3, "assert 3", "3"), "2 asserts"),
-    ("cell_lengths", sub(3, "assert 3", "3\n" * 25), "29 lines"),
-    ("cell_lengths", sub(3, "assert 3", "3  # " + "long" * 30), "125 characters"),
+    ("exercises", sub(4, "hint", "help"), "not mentioned by the first exercise"),
+    ("exercises", lambda nb: nb.cells.append(nb.cells.pop(4)), "not mentioned by the first exercise"),
+    ("oracles", sub(3, "assert 1", "1"), "2 asserts"),
+    ("oracles", sub(14, "assert_close", "close"), "2 asserts"),
+    ("cell_lengths", sub(3, "assert 1", "1\n" * 25), "27 lines"),
+    ("cell_lengths", sub(3, "assert 1", "1  # " + "long" * 30), "125 characters"),
     ("typed_numbers", sub(4, "It held.", "It reached 97.8 % in the end."), "'97.8 %'"),
     ("typed_numbers", sub(4, "It held.", "The loss is about 0.3."), "'loss is about 0.3'"),
     ("alt_texts", sub(4, "It held.", "![](a.png)"), "without alternative text"),
@@ -154,7 +200,7 @@ LESSON_FAULTS = [
     ("figures", add(3, *[IMAGE] * 20), "21 figures"),
     ("markers", meta(3, tags=["nbval-skip"]), "does not say why"),
     ("markers", meta(3, tolerance=0.1), "tolerance"),
-    ("markers", lambda nb: [c.metadata.update(tags=["nbval-skip"], why="x") for _, c in rules.code(nb)], "6 cells"),
+    ("markers", lambda nb: [c.metadata.update(tags=["nbval-skip"], why="x") for _, c in rules.code(nb)], "7 cells"),
 ]
 SOLUTION_FAULTS = [
     ("solution_opening", sub(0, "Day 2", "Day 3"), "# Day 2 ..."),

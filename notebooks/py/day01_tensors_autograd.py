@@ -108,6 +108,7 @@ print("200 + 100 =", (pixel + 100).item())
 
 big = torch.tensor(16_777_216.0)          # float32
 print("16777216 + 1 =", int(big + 1))
+assert pixel + 100 == 44 and big + 1 == big
 
 # %% [markdown]
 # **What happened.** The byte went round past 255 and started again at 0, so brightening a photo can turn the sky black.
@@ -262,13 +263,22 @@ plt.show()
 assert slope_weight < 0
 
 # %% [markdown]
-# > **Predict.** To feel the slope in 2 directions we worked out the loss 3 times: once here, once per nudge. A modest
-# > network for reading digits, like that of day 6, has a quarter of a million adjustable numbers. How often would you
-# > have to work out its loss to take a *single* step?
+# > **Predict.** To feel the slope in 2 directions we worked out the loss 3 times: once here, once per nudge. Day 6's
+# > network for reading digits has three layers, with the inputs and outputs noted below, and a number to adjust for each
+# > pair of an input and an output, plus one for each output. How often would you have to work out its loss to take a
+# > *single* step? And how long would that take, at a thousand losses a second?
+
+# %%
+layers = [(784, 256), (256, 256), (256, 10)]      # (inputs, outputs) of each
+numbers = sum(inputs * outputs + outputs for inputs, outputs in layers)
+minutes = (numbers + 1) / 1000 / 60
+print(f"{numbers:,} numbers to adjust, {minutes:.1f} minutes for one step")
+assert numbers > 250_000 and minutes > 4
 
 # %% [markdown]
-# Once here and once per nudge: a quarter of a million times, and one. Nobody would train anything that way. We need the
-# slope in all directions for about the price of one.
+# **What happened.** Once here and once per number: more than a quarter of a million losses for one step, and training
+# takes thousands of steps. Nobody would train anything that way. We need the slope in all directions for about the price
+# of one.
 #
 # ## All slopes at once
 #
@@ -910,7 +920,7 @@ ax.set(xlabel="chirps per second", ylabel="temperature (°C)",
 plt.show()
 
 # %% [markdown]
-# ## Break it: legs too long
+# ## Break it on purpose: legs too long
 #
 # If small steps lead down slowly, larger ones should lead down faster. Up to a point.
 #
@@ -940,8 +950,8 @@ assert height_after(0.38) > height_after(0.38, steps=0)
 
 # %% [markdown]
 # **What happened.** Four times the rate was much faster. But with 0.36 the walker hardly gets anywhere, and with 0.38
-# the loss, after one last good step for the bias, *climbs*, step after step, for ever. There is a sharp border between the two, and you can work it out.
-# Along the weight our valley is a parabola, `c * distance²`, with slope `2 * c * distance`. A step makes
+# the loss, after one last good step for the bias, *climbs*, step after step, for ever. There is a sharp border between
+# the two, and you can work it out. Along the weight our valley is a parabola, `c * distance²`, with slope `2 * c * distance`. A step makes
 #
 # ```
 # new distance = distance - rate * 2 * c * distance = (1 - 2 * c * rate) * distance
@@ -973,7 +983,7 @@ faster_rate = ...  # a number
 check("day01.faster_rate", faster_rate)
 
 # %% [markdown]
-# ## Break it: forget to empty the letterboxes
+# ## Break it on purpose: forget to empty the letterboxes
 #
 # `keep=1.0` leaves the gradient where it is, so every step uses the sum of *all* gradients so far. A small rate, 100
 # steps, nothing else has changed.
@@ -1018,14 +1028,15 @@ print("60 percent of them kept:", steps_needed(keep=0.6), "steps")
 assert steps_needed(keep=0.6) < steps_needed(keep=0.0)
 
 # %% [markdown]
-# The bug, with a little friction, beats the correct program. Polyak described it in 1964,
-# as a heavy ball; today it is called **momentum**. It is one of
-# the two ideas inside Adam, the optimiser you will use from day 6 on.
+# The bug, with a little friction, beats the correct program. Polyak described it in 1964, as a heavy ball; today it is
+# called **momentum**. It is one of the two ideas inside Adam, the optimiser you will use from day 6 on.
 #
-# ## Break it: change what the trail remembers
+# ## Break it on purpose: change what the trail remembers
 #
 # One more error that everybody meets. `exp` has a curious property: its slope is its own value. So for the way back it
-# keeps its *result*. And then somebody changes that result in place:
+# keeps its *result*. And then somebody changes that result in place.
+#
+# > **Predict.** Will the slope come out of the old values, of the changed ones, or not at all?
 
 # %%
 z = torch.tensor([0.0, 1.0], requires_grad=True)     # [2]
@@ -1037,9 +1048,10 @@ except RuntimeError as error:
     read_aloud(error)
 
 # %% [markdown]
-# Read it slowly: a tensor that the gradient computation needs was modified in place; it is an output of `exp`; it has
-# been changed once ("version 1") since it was kept ("version 0"). PyTorch counts the changes, and would rather stop than
-# hand you a wrong gradient. Had the line been `grown = grown + 1`, with a new tensor for the result, all would be well:
+# **What happened.** Not at all. Read the message slowly: a tensor that the gradient computation needs was modified in
+# place; it is an output of `exp`; it has been changed once ("version 1") since it was kept ("version 0"). PyTorch counts
+# the changes, and would rather stop than hand you a wrong gradient. Had the line been `grown = grown + 1`, with a new
+# tensor for the result, all would be well:
 
 # %%
 grown = z.exp()
@@ -1049,7 +1061,7 @@ assert torch.allclose(z.grad, z.exp())
 print([round(slope, 3) for slope in z.grad.tolist()])
 
 # %% [markdown]
-# ## What you have now
+# ## Recap
 #
 # - **Shapes.** Read from the right; sizes are equal or 1. A column against a row makes a table, without an error: a loss
 #   computed from `[N, 1]` and `[N]` is the one to watch for.
@@ -1060,14 +1072,14 @@ print([round(slope, 3) for slope in z.grad.tolist()])
 #   forgotten, a marble that never rests.
 # - **The step.** `weight = weight - learning_rate * gradient`, under `no_grad`, with legs neither too short nor too long.
 #
-# **What to try next**
+# ## What to try next
 #
 # - Use `chirps` in place of `x` in `loss_at`, and look for a learning rate that works. Why is the border so low now?
 #   (The formula with `c` tells you. Day 5 comes back to it under the name of *normalisation*.)
 # - Vary `keep` between 0 and 1. Which is the best friction for this valley?
 # - Give `Value` a `relu` and train a network of two neurons with your own engine.
 #
-# **References**
+# ## References
 #
 # - G. W. Pierce, *The Songs of Insects*, Harvard University Press, 1948: the measurements used here. A. E. Dolbear
 #   noticed in 1897 ("The cricket as a thermometer", *The American Naturalist* 31) that one can read the temperature off

@@ -90,8 +90,8 @@ plt.show()
 # Tanh bends every number softly into the range from $-1$ to $1$; why there must be a bend
 # at all is tomorrow's question. The *logits* are three scores for each point, one a
 # class. The highest one is the network's answer. All 300 points go through at once, one
-# row each, and the bias is broadcast over the rows as on day 1. We write $N$ for the number of points and $H$ for the number of hidden units.
-# Dividing the weights of `W2` by $\sqrt{H}$ keeps a sum of $H$ terms moderate.
+# row each, and the bias is broadcast over the rows as on day 1. We write $N$ for the
+# number of points and $H$ for the number of hidden units, the columns of `h`. Dividing the weights of `W2` by $\sqrt{H}$ keeps a sum of $H$ terms moderate.
 
 # %%
 def init_params(hidden, rng):
@@ -128,9 +128,9 @@ print(f"right before any training: {(logits.argmax(axis=1) == y).mean():.1%}")
 #
 # $$ p_c = \frac{e^{z_c}}{\sum_k e^{z_k}} $$
 #
-# **Predict.** Written exactly like this, what does NumPy answer for the scores
-# `[1, 2, 3]`, and what for `[1000, 1001, 1002]`? The differences between the scores are
-# the same, so the probabilities should be too.
+# > **Predict.** Written exactly like this, what does NumPy answer for the scores
+# > `[1, 2, 3]`, and what for `[1000, 1001, 1002]`? The differences between the scores
+# > are the same, so the probabilities should be too.
 
 # %%
 def naive_softmax(logits):
@@ -442,13 +442,13 @@ assert max(errors.values()) < 1e-7
 #
 # ### How small a step?
 #
-# **Predict.** The formula above becomes exact as $\varepsilon$ goes to zero. So should
-# $\varepsilon$ be as small as a double can hold, say $10^{-15}$? And what do we lose if
-# we save half of the work, and step only forward:
-# $(L(w + \varepsilon) - L(w)) / \varepsilon$?
+# The formula above becomes exact as $\varepsilon$ goes to zero. We try many steps, from
+# $10^{-14}$ upwards, not on one entry at a time but along 20 random directions in `W1`:
+# the slope along a direction is the sum of gradient times direction.
 #
-# We measure not one entry at a time but along 20 random directions in `W1`: the slope
-# along a direction is the sum of gradient times direction.
+# > **Predict.** Should $\varepsilon$ be as small as a double can hold, say $10^{-14}$?
+# > And what do we lose if we save half of the work, and step only forward:
+# > $(L(w + \varepsilon) - L(w)) / \varepsilon$?
 
 # %%
 exact = loss_and_grads(small, X_few, y_few)[1]["W1"]
@@ -617,9 +617,11 @@ plt.show()
 # ### Whom does it still listen to?
 #
 # `dlogits` is the only thing that the data say to the network on the way back:
-# probability given minus probability deserved. **Predict.** After training, how much of
-# all that pulling comes from the loudest 10 % of the points: a tenth, a third, or more
-# than half?
+# probability given minus probability deserved. So for each point we can add up how hard
+# it pulls, up or down, at its three scores.
+#
+# > **Predict.** After training, how much of all that pulling comes from the loudest 10 %
+# > of the points: a tenth, a third, or more than half?
 
 # %% tolerance={"rtol": 0.05}
 gave = softmax(forward(trained, X)[1])
@@ -670,8 +672,9 @@ def race(seed):
 races = np.array([race(seed) for seed in range(3)])  # [3 seeds, 2, 1001 steps]
 
 # %% [markdown]
-# **Predict.** Two runs on the same points from the same first weights, one with the right
-# gradient and one with the wrong one. Which is which, A or B? Decide before you read on.
+# > **Predict.** Two runs on the same points from the same first weights, one with the
+# > right gradient and one with the wrong one. Which is which, A or B? Look at the figure
+# > below, and decide before you run the cell after it.
 
 # %%
 fig, ax = plt.subplots()
@@ -688,9 +691,9 @@ for name, suspect in zip("AB", suspects, strict=True):
     print(f"{name}: wrong gradients: {', '.join(wrong) or 'none'}")
 
 # %% [markdown]
-# **What happened.** It is tempting to accuse A, which shakes like a bad wheel,
-# but A is the correct one. B runs smooth and ahead with a gradient of `b1` that is divided twice. (The
-# fingerprint fits: 30 times too small on the 30 points of the check, an error of
+# **What happened.** It is tempting to accuse A, which shakes like a bad wheel, but A is
+# the correct one. B runs smooth and ahead with a gradient of `b1` that is divided twice.
+# (The fingerprint fits: 30 times too small on the 30 points of the check, an error of
 # $29/31$.) In training, its first biases move 300 times too slowly. That works like a
 # brake, and at this learning rate a brake happens to help for a while. Let both run on:
 
@@ -718,8 +721,7 @@ assert (races[:, 1, 1000] < 0.2 * races[:, 1, 0]).all(), "and yet it learns"
 
 # %% [markdown]
 # Without A beside it, who would have doubted B? It went down at every single step, on
-# every seed. *A falling loss does not prove the
-# gradient right.* Many wrong directions still point downhill a little, and a network is
+# every seed. *A falling loss does not prove the gradient right.* Many wrong directions still point downhill a little, and a network is
 # good at making do with what it gets. The check needed 30 points and no training, and
 # it named the culprit.
 #
@@ -769,11 +771,13 @@ check("day02.mended_backward", mended_backward)
 
 
 # %% [markdown]
-# ## Break it: start from zero
+# ## Break it on purpose: start from zero
 #
 # Random first weights look sloppy. Zero would be tidy, and so would the same number
-# everywhere. **Predict.** What does the network with 32 hidden units learn if every
-# weight and bias starts at 0? And if each starts at 0.5?
+# everywhere.
+#
+# > **Predict.** What does the network with 32 hidden units learn if every weight and
+# > bias starts at 0? And if each starts at 0.5?
 
 # %%
 def same_everywhere(value):
@@ -812,10 +816,10 @@ plt.show()
 # parallel. Random weights are what makes units different enough to divide the work.
 # (Biases may start at zero: different weights suffice.)
 #
-# ## Break it: a rate too high
+# ## Break it on purpose: a rate too high
 #
-# **Predict.** The rate was 1 so far. Would 10 be ten times as fast? And what loss do
-# you expect from a network that has been ruined: about $\ln 3$, as if it knew nothing?
+# > **Predict.** The rate was 1 so far. Would 10 be ten times as fast? And what loss do
+# > you expect from a network that has been ruined: about $\ln 3$, as if it knew nothing?
 
 # %%
 rates = [0.01, 0.1, 1, 10, 100]
@@ -845,8 +849,7 @@ plt.show()
 # %% [markdown]
 # **What happened.** Too low a rate crawls. Too high a rate does not leave the network
 # ignorant, but *sure and wrong*: each step jumps across the valley and lands higher up
-# on the other side, and the scores grow. No `nan` appeared, and
-# that is thanks to the shifted softmax. Of these five, only 1 does well in 500
+# on the other side, and the scores grow. No `nan` appeared, and that is thanks to the shifted softmax. Of these five, only 1 does well in 500
 # steps. Five rates are a coarse net: between 1 and 10 the outcome jumps about, and some
 # rates there do better than 1, others far worse. A shook because at rate 1 some steps
 # already jump across the valley.
@@ -898,7 +901,7 @@ def deep_backward(weights, inputs, dlogits):
 check("day02.deep_backward", deep_backward)
 
 # %% [markdown]
-# ## What to take along
+# ## Recap
 #
 # - Only differences of scores matter to **softmax**: subtract the largest, and take the
 #   logarithm before anything can underflow. Know $\ln C$, the loss of a guess.
@@ -909,12 +912,14 @@ check("day02.deep_backward", deep_backward)
 # - **Equal weights stay equal**, so start at random. **A rate too high** is worse than
 #   ignorance: try rates in factors, then more finely around the best.
 #
-# **Next to try.** Give the spiral more turns (`turn=8`) and see how many hidden units
-# it takes. Make a bug of your own in `loss_and_grads` and find out how bad it must be
-# before training shows it. Train a 2-unit network from ten seeds: do all end in the
-# same place?
+# ## What to try next
 #
-# **References**
+# - Give the spiral more turns (`turn=8`) and see how many hidden units it takes.
+# - Make a bug of your own in `loss_and_grads` and find out how bad it must be before
+#   training shows it.
+# - Train a 2-unit network from ten seeds: do all end in the same place?
+#
+# ## References
 #
 # - D. Rumelhart, G. Hinton, R. Williams, *Learning representations by back-propagating
 #   errors* (Nature, 1986). Showed that hidden units trained this way find useful features

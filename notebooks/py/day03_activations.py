@@ -86,10 +86,10 @@ plt.show()
 # %% [markdown]
 # ## A network in twenty lines
 #
-# It is the network of day 2, for any number of layers, and with torch working out the gradients as on day 1. One thing is
-# new. A result from one random start is an anecdote, so we train **three networks side by side**, each from its own start.
-# Broadcasting does it: put a 3 in front of every shape, and `x @ weight` multiplies the same points by three different
-# matrices.
+# It is the network of day 2, for any number of layers, and with torch working out the gradients as on day 1. One thing
+# is new. A result from one random start is an anecdote, so we train **three networks side by side**, each from its own
+# start. Broadcasting does it: put a 3 in front of every shape, and `x @ weight` multiplies the same points by three
+# different matrices.
 
 # %%
 def make_layers(sizes, gain=1.0, networks=3, seed=0):
@@ -115,8 +115,8 @@ def forward(layers, x, activation, kept=None):
 
 
 # %% [markdown]
-# Dividing by the root of the number of inputs keeps a sum of many products as widely spread as one input is. Remember that
-# we chose this start and no other: near the end of the day it will matter a great deal.
+# Dividing by the root of the number of inputs keeps a sum of many products as widely spread as one input is. Remember
+# that we chose this start and no other: near the end of the day it will matter a great deal.
 #
 # The loss is the cross-entropy of day 2, one number per network. Their sum goes to `torch.autograd.grad`, which returns
 # the gradients instead of filing them in `.grad`, so there is nothing to zero. Each network's gradient depends on its own
@@ -209,8 +209,8 @@ show_regions(axes[1], bent, relu, "ReLU: it follows the arms")
 plt.show()
 
 # %% [markdown]
-# **What happened.** Same size, same start, same training; and the first network drew one straight line through the middle,
-# three times out of three. It can do no better than a ruler. All its other parameters bought nothing.
+# **What happened.** Same size, same start, same training; and the first network drew one straight line through the
+# middle, three times out of three. It can do no better than a ruler. All its other parameters bought nothing.
 #
 # ## Three questions are enough
 #
@@ -250,11 +250,11 @@ assert gap > 1
 #
 # You found the one layer by asking. Now find it with algebra, from the layers themselves.
 #
-# `layers` is a list of any length, at least 1, of pairs `(weight, bias)`, in the order in which they are applied: the first
-# layer computes `x @ weight + bias`, the next does the same with that result, and there is no activation anywhere. Shapes:
-# `weight` is `[inputs, outputs]`, `bias` is `[outputs]`. Return the pair `(weight, bias)` of the single layer that gives
-# the same result for every `x`. Example with numbers for matrices: $x \to 3x + 1$, followed by $u \to 2u + 5$, is
-# $x \to 6x + 7$.
+# `layers` is a list of any length, at least 1, of pairs `(weight, bias)`, in the order in which they are applied: the
+# first layer computes `x @ weight + bias`, the next does the same with that result, and there is no activation
+# anywhere. Shapes: `weight` is `[inputs, outputs]`, `bias` is `[outputs]`. Return the pair `(weight, bias)` of the
+# single layer that gives the same result for every `x`. Example with numbers for matrices: $x \to 3x + 1$, followed by
+# $u \to 2u + 5$, is $x \to 6x + 7$.
 #
 # (Write out two layers on paper first: $(x W_1 + b_1) W_2 + b_2$. Multiply out.)
 
@@ -272,10 +272,12 @@ check("day03.collapse", collapse)
 #
 # ## Six bends
 #
-# Almost any bend will do: a network with one wide enough hidden layer can come as close as you like to any continuous function on a bounded region (Cybenko, 1989, for the sigmoid; Leshno and others, 1993, for every bend that is not a polynomial). Which one
-# you take decides how easily it *learns*. Six of them cover nearly everything you will meet. Each takes a line or two, and
-# the first, ReLU, stands above already. **LeakyReLU** lets a hundredth of the negative side through. **Sigmoid** squeezes
-# every number into (0, 1). **GELU** multiplies `z` by the chance that a normally distributed number lies below it.
+# Almost any bend will do: a network with one wide enough hidden layer can come as close as you like to any continuous
+# function on a bounded region (Cybenko, 1989, for the sigmoid; Leshno and others, 1993, for every bend that is not a
+# polynomial). Which one you take decides how easily it *learns*. Six of them cover nearly everything you will meet.
+# Each takes a line or two, and the first, ReLU, stands above already. **LeakyReLU** lets a hundredth of the negative
+# side through. **Sigmoid** squeezes every number into (0, 1). **GELU** multiplies `z` by the chance that a normally
+# distributed number lies below it.
 
 # %%
 def leaky_relu(z, slope=0.01):
@@ -292,8 +294,8 @@ def gelu(z):
 
 
 # %% [markdown]
-# Before you trust the textbook's sigmoid, ask it for a slope far on the left, where the curve is flat and the slope should
-# be next to 0.
+# Before you trust the textbook's sigmoid, ask it for a slope far on the left, where the curve is flat and the slope
+# should be next to 0.
 #
 # > **Predict.** `exp(100)` is about $10^{43}$, and a float32 ends at $10^{38}$. What breaks: the value or the slope?
 
@@ -352,8 +354,8 @@ bends = dict(zip(bends, theirs, strict=True))
 
 # %% [markdown]
 # From here on we take torch's: the same numbers, with each slope computed in one go instead of through four or five
-# small steps. The value says what a unit passes forward. The slope says what it passes back: on its way to the weights, the gradient
-# is multiplied by it. So look at both.
+# small steps. The value says what a unit passes forward. The slope says what it passes back: on its way to the weights,
+# the gradient is multiplied by it. So look at both.
 
 # %%
 z = torch.linspace(-5, 5, 1002, device=device)
@@ -370,12 +372,21 @@ title = "Six bends, and the steepest slope of each"
 fig.suptitle(title, fontweight="bold", x=0.01, ha="left")
 plt.show()
 
+# %%
+zero = torch.zeros(1, device=device)
+at_zero = {name: slope_of(bend, zero).item() for name, bend in bends.items()}
+print("at zero:", ", ".join(f"{name} {slope:.2f}" for name, slope in at_zero.items()))
+assert at_zero["Sigmoid"] == slope_of(torch.sigmoid, z).max().round(decimals=4) == 0.25
+assert at_zero["GELU"] == at_zero["Swish"] == 0.5
+assert min(slope_of(F.gelu, z).max(), slope_of(F.silu, z).max()) > 1
+
 
 # %% [markdown]
-# Three families. *Squashers*, sigmoid and tanh, are flat on both sides. *Rectifiers*, ReLU and LeakyReLU, are two straight
-# pieces: full slope on the right, none or next to none on the left. *Smooth rectifiers*, GELU and Swish, round off the
-# corner, dip below zero, and are for a short stretch steeper than 1. One number stands out: the sigmoid passes on a quarter
-# of the gradient, and that is its best day. At zero, where units tend to start, GELU and Swish pass on half.
+# Three families. *Squashers*, sigmoid and tanh, are flat on both sides. *Rectifiers*, ReLU and LeakyReLU, are two
+# straight pieces: full slope on the right, none or next to none on the left. *Smooth rectifiers*, GELU and Swish, round
+# off the corner, dip below zero, and are for a short stretch steeper than 1. One number stands out: the sigmoid passes
+# on a quarter of the gradient, and that is its best day. At zero, where units tend to start, GELU and Swish pass on
+# half.
 #
 # ### Exercise: the slope of LeakyReLU ★☆☆
 #
@@ -482,8 +493,9 @@ plt.show()
 
 # %% [markdown]
 # **What happened.** Five of the six are hard to tell apart: the differences between them are about as small as those
-# between two starts. Do not believe anyone who ranks them from one run of a shallow network. The sigmoid lags, but is it worse, or
-# only slower? Its slope is at most a quarter, and there are two of them in a row. Give it a rate four times higher.
+# between two starts. Do not believe anyone who ranks them from one run of a shallow network. The sigmoid lags, but is
+# it worse, or only slower? Its slope is at most a quarter, and there are two of them in a row. Give it a rate four
+# times higher.
 
 # %% tolerance={"rtol": 0.04}
 layers = make_layers([784, 64, 64, 10])
@@ -501,9 +513,9 @@ assert rest.mean() - faster.mean() < (rest.mean() - slower.mean()) / 2
 #
 # ## Trouble on both sides: saturation
 #
-# A unit is **saturated** when it sits on a flat part of its curve: its output is stuck at an end, and its slope is next to
-# nothing. We call a tanh unit saturated at an image when its output is beyond ±0.95. At the start there is no reason for
-# that, unless someone forgets to divide the pixels by 255.
+# A unit is **saturated** when it sits on a flat part of its curve: its output is stuck at an end, and its slope is next
+# to nothing. We call a tanh unit saturated at an image when its output is beyond ±0.95. At the start there is no reason
+# for that, unless someone forgets to divide the pixels by 255.
 #
 # > **Predict.** Pixels from 0 to 255 instead of 0 to 1, everything else the same. What share of the tanh outputs is
 # > beyond ±0.95?
@@ -525,6 +537,7 @@ for name, out in outputs.items():
     print(f"{name:15}  saturated {saturated:.3f}   mean slope {slope:.3f}")
 assert (outputs["pixels 0 to 255"].abs() > 0.95).float().mean() > 0.9
 assert (outputs["pixels 0 to 1"].abs() > 0.95).float().mean() < 0.01
+assert 0.005 < slope < 0.02  # of the last one: what the tanh lets through
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(7, 3), sharey=True)
@@ -549,9 +562,9 @@ assert fine.min() > stuck.max() + 0.1
 
 
 # %% [markdown]
-# **What happened.** Nearly every unit is at a wall from the first image on, and only about a hundredth of the gradient
-# passes through the layer. The digits are the same, the rate is the same, and the network stays far behind. No error, no
-# warning. This is one reason why inputs are normalised, which is a large part of day 5.
+# **What happened.** Nearly every output is at a wall from the start, and of the gradient only about a hundredth passes
+# through the layer, the mean slope above. The digits are the same, the rate is the same, and the network stays far
+# behind. No error, no warning. This is one reason why inputs are normalised, which is a large part of day 5.
 #
 # ### Exercise: how much is saturated? ★☆☆
 #
@@ -571,10 +584,10 @@ check("day03.saturated_fraction", saturated_fraction)
 # %% [markdown]
 # ## Trouble on one side: dead units
 #
-# A ReLU has no wall on the right. But where its pre-activation is negative, its output is 0 and its slope is exactly 0. For
-# some images that is healthy: a unit that answers to everything says nothing. A unit that is silent **for every image** is
-# another matter. No image sends it a gradient, so its weights never change, and in the first layer, whose inputs never change either, it
-# stays silent. It is **dead**.
+# A ReLU has no wall on the right. But where its pre-activation is negative, its output is 0 and its slope is exactly 0.
+# For some images that is healthy: a unit that answers to everything says nothing. A unit that is silent **for every
+# image** is another matter. No image sends it a gradient, so its weights never change, and in the first layer, whose
+# inputs never change either, it stays silent. It is **dead**.
 
 # %%
 @torch.no_grad()
@@ -590,8 +603,8 @@ print(f"dead at the start: {dead_units(layers, x).float().mean():.1%}")
 assert not dead_units(layers, x).any()
 
 # %% [markdown]
-# All alive. How does a living unit die? One long step is enough: if the gradient throws its bias or its weights so far that
-# no image reaches it any more, there is no way back. So turn up the learning rate.
+# All alive. How does a living unit die? One long step is enough: if the gradient throws its bias or its weights so far
+# that no image reaches it any more, there is no way back. So turn up the learning rate.
 #
 # > **Predict.** At rates of 0.1, 1 and 2: which share of the 128 units is dead after 100 steps? And *when* do they die?
 
@@ -607,6 +620,7 @@ for rate in (0.1, 1.0, 2.0):
     dead = deaths[rate][:, -1].mean()
     print(f"rate {rate}: {dead:.2f} dead, {reads[rate]:.2f} read right")
 assert reads[1.0] > reads[0.1] - 0.02 > reads[2.0]
+assert 0.1 < deaths[1.0][:, -1].mean() < 0.4
 
 # %%
 early, end = deaths[2.0][:, 1].mean(), deaths[2.0][:, -1].mean()
@@ -621,10 +635,10 @@ label_lines(ax)
 plt.show()
 
 # %% [markdown]
-# **What happened.** Units die at the very beginning, when the network is most wrong, and the curves only ever rise. At the
-# highest rate hardly any are left to read digits with. The middle rate holds a surprise: it has lost a good part of its
-# units and reads as well as the careful one, or better. Dead units are lost capacity; a network that has capacity to spare
-# can afford some. That is why you measure them, and do not only look at the accuracy.
+# **What happened.** Units die at the very beginning, when the network is most wrong, and the curves only ever rise. At
+# the highest rate hardly any are left to read digits with. The middle rate holds a surprise: it has lost a good part of
+# its units and reads as well as the careful one, or better. Dead units are lost capacity; a network that has capacity
+# to spare can afford some. That is why you measure them, and do not only look at the accuracy.
 #
 # Is death final? Take the network of rate 2 and go on with a careful rate.
 
@@ -641,13 +655,13 @@ print("units that came back to life:", int((before & ~after).sum()))
 assert at_the_dead == 0 and not (before & ~after).any()
 
 # %% [markdown]
-# ## Break it: a network that is born dead
+# ## Break it on purpose: a network that is born dead
 #
 # The other way to kill a ReLU is a bias far below zero. The pre-activations of our first layer are small; start every
 # bias of the hidden layer at −3, and not one unit fires for any image.
 #
-# > **Predict.** The same bad bias for all six bends. Which of them get out of the hole, and which of *those* is best? Write
-# > down your order.
+# > **Predict.** The same bad bias for all six bends. Which of them get out of the hole, and which of *those* is best?
+# > Write down your order.
 
 # %% tolerance={"atol": 15, "rtol": 0.15}
 escaped = {}
@@ -660,6 +674,7 @@ for name, bend in bends.items():
     escaped[name] = accuracy(layers, bend, x_new, y_new)
     print(f"{name:9}  read right: {spread(escaped[name])}")
 assert escaped["ReLU"].max() < 0.2 and escaped["LeakyReLU"].max() < 0.4
+assert min(escaped["GELU"].min(), escaped["Swish"].min()) > 0.4
 best_of_the_rest = max(escaped["GELU"].max(), escaped["Swish"].max())
 assert min(escaped["Sigmoid"].min(), escaped["Tanh"].min()) > best_of_the_rest
 
@@ -671,20 +686,24 @@ low = torch.tensor([-3.0, -2.0], device=device)
 for name, bend in bends.items():
     here, further_up = slope_of(bend, low).tolist()
     print(f"{name:9}  slope at -3: {here:6.3f}   at -2: {further_up:6.3f}")
+slopes = {name: slope_of(bend, low).tolist() for name, bend in bends.items()}
+assert abs(slopes["Tanh"][0] - slopes["LeakyReLU"][0]) < 0.001  # equal at -3 ...
+assert slopes["Tanh"][1] > 5 * slopes["LeakyReLU"][1]  # ... and not at -2
+assert max(slopes["GELU"] + slopes["Swish"]) < 0
 
 
 # %% [markdown]
 # **What happened.** ReLU never says a word: it reads about as many digits right as someone who always gives the same
-# answer. GELU and Swish climb out part of the way, although their curves run *downhill* there. And the best two are the old squashers. Compare LeakyReLU with tanh: at −3 their slopes are almost the same. But tanh gets
-# steeper with every bit of progress, and LeakyReLU walks all the way to zero at one hundredth of the speed. No bend is best
-# at everything.
+# answer. GELU and Swish climb out part of the way, although their curves run *downhill* there. And the best two are the
+# old squashers. Compare LeakyReLU with tanh: at −3 their slopes are almost the same. But tanh gets steeper with every
+# bit of progress, and LeakyReLU walks all the way to zero at one hundredth of the speed. No bend is best at everything.
 #
 # ### Exercise: counting the dead, batch by batch ★★☆
 #
-# A large set does not pass through a network in one piece. `batches` is a list of pre-activations of one ReLU layer, one
-# tensor `[n, units]` per batch; `n` differs from batch to batch, `units` does not. Return the share of units, a number from
-# 0 to 1, that are dead on the whole set: never above 0 for any row of any batch. For example, in the batches
-# `[[1, -1], [-2, -1]]` and `[[-3, -1]]` the first unit fires once and the second never: 0.5.
+# A large set does not pass through a network in one piece. `batches` is a list of pre-activations of one ReLU layer,
+# one tensor `[n, units]` per batch; `n` differs from batch to batch, `units` does not. Return the share of units, a
+# number from 0 to 1, that are dead on the whole set: never above 0 for any row of any batch. For example, in the
+# batches `[[1, -1], [-2, -1]]` and `[[-3, -1]]` the first unit fires once and the second never: 0.5.
 
 # %%
 def dead_fraction(batches):
@@ -701,9 +720,9 @@ check("day03.dead_fraction", dead_fraction)
 # So far there were one or two hidden layers, and the bends hardly differed. Now ten, of 48 units each. Before we train
 # anything, we follow one gradient back from the loss and measure its length (its norm) at each layer.
 #
-# > **Predict.** On its way down the gradient is multiplied by weights, which at our start leave its length about as it is, and by a
-# > slope at each layer. For the sigmoid the slope is 0.25 at best.
-# > By how much is it shorter nine layers further down? Write down a power of ten.
+# > **Predict.** On its way down the gradient is multiplied by weights, which at our start leave its length about as it
+# > is, and by a slope at each layer. For the sigmoid the slope is 0.25 at best. By how much is it shorter nine layers
+# > further down? Write down a power of ten.
 
 # %%
 def gradient_by_depth(layers, activation, x, y):
@@ -726,7 +745,8 @@ for name, norm in arriving.items():
     per_layer[name] = kept = (left ** (1 / 9)).mean().item()
     print(f"{name:9}  left of it: {left.mean():.6f}   kept per layer: {kept:.2f}")
 assert (arriving["Sigmoid"][:, 0] / arriving["Sigmoid"][:, -1]).max() < 1e-5
-assert 0.9 < per_layer["Tanh"] < 1.02 and 0.6 < per_layer["ReLU"] < 0.8
+assert 0.9 < per_layer["Tanh"] < 1.02 and 0.65 < per_layer["ReLU"] < 0.77
+assert 0.2 < per_layer["Sigmoid"] < 0.25
 assert 0.45 < per_layer["GELU"] < 0.55 and 0.45 < per_layer["Swish"] < 0.55
 
 # %%
@@ -742,9 +762,10 @@ plt.show()
 # %% [markdown]
 # **What happened.** Straight lines on a log axis: each layer keeps about the same share, and shares multiply. You can
 # explain every one of them. The **sigmoid** keeps a little under a quarter, its steepest slope. **ReLU** blocks half of
-# the units, and what is left of the sum of squares is half, so $\sqrt{1/2} \approx 0.71$ of the length. **Tanh** has slope 1 at zero and loses
-# little. And **GELU and Swish**, the choice of the large language models, lose half at every layer, more than the plain
-# ReLU. They should sit deep inside the network on that stretch close to zero where their slope is 0.5. Do they?
+# the units, and what is left of the sum of squares is half, so $\sqrt{1/2} \approx 0.71$ of the length. **Tanh** has
+# slope 1 at zero and loses little. And **GELU and Swish**, the choice of the large language models, lose half at every
+# layer, more than the plain ReLU. They should sit deep inside the network on that stretch close to zero where their
+# slope is 0.5. Do they?
 
 # %% tolerance={"rtol": 0.05}
 kept = []
@@ -759,10 +780,10 @@ assert typical[-1] < 0.05 * typical[0]
 #
 # ### Exercise: what is left of a gradient? ★☆☆
 #
-# Follow one gradient by hand. In a chain with a single sigmoid unit per layer, layer $k$ takes the output $a_{k-1}$ of the
-# one before, computes $z_k = w_k\, a_{k-1} + b_k$ and passes on $a_k = \sigma(z_k)$. Given the tensors `z` and `w`, both
-# `[depth]`, return the derivative of the last output with respect to the very first input, $da_n / da_0$, as a single
-# number or a tensor without dimensions. By the chain rule it is a product. The slope of the sigmoid at $z$ is
+# Follow one gradient by hand. In a chain with a single sigmoid unit per layer, layer $k$ takes the output $a_{k-1}$ of
+# the one before, computes $z_k = w_k\, a_{k-1} + b_k$ and passes on $a_k = \sigma(z_k)$. Given the tensors `z` and `w`,
+# both `[depth]`, return the derivative of the last output with respect to the very first input, $da_n / da_0$, as a
+# single number or a tensor without dimensions. By the chain rule it is a product. The slope of the sigmoid at $z$ is
 # $\sigma(z)\,(1 - \sigma(z))$. For `z = [0.0]` and `w = [2.0]` the answer is 0.5.
 
 # %%
@@ -774,7 +795,7 @@ def gradient_left(z, w):
 check("day03.gradient_left", gradient_left)
 
 # %% [markdown]
-# ## Break it: ten layers that do not train
+# ## Break it on purpose: ten layers that do not train
 #
 # Now train these deep networks: 150 steps, rate 0.1, everything equal but the bend. (LeakyReLU behaves like ReLU here and
 # sits this one out.) For each we also ask whether it tells the 1,000 new digits apart at all.
@@ -847,12 +868,13 @@ plt.show()
 assert max(low) < 0.2 < min(high) and len(low) == 4
 
 # %% [markdown]
-# Each point is one network: to the right the gradient at its first layer *before* training, upwards what it had learned
-# *after* it. On the left edge nothing learns, on the right everything does, whatever the bend is called. You could have
-# known it without training at all. The sigmoid stays on the left; no modest factor repairs a slope of a quarter.
+# **What happened.** ReLU, GELU and Swish are rescued, and the sigmoid is not. In the figure each point is one network:
+# to the right the gradient at its first layer *before* training, upwards what it had learned *after* it. On the left
+# edge nothing learns, on the right everything does, whatever the bend is called. You could have known it without
+# training at all. The sigmoid stays on the left; no modest factor repairs a slope of a quarter.
 #
-# So a bend alone is neither good nor bad: bend, start and depth belong together. Day 16 comes back to the start, and shows
-# how normalisation makes networks less sensitive to it.
+# So a bend alone is neither good nor bad: bend, start and depth belong together. Day 16 comes back to the start, and
+# shows how normalisation makes networks less sensitive to it.
 #
 # ## Recap
 #
@@ -886,8 +908,8 @@ assert max(low) < 0.2 < min(high) and len(low) == 4
 #   networks without pre-training.
 # - Maas, Hannun and Ng (2013): LeakyReLU. Hendrycks and Gimpel (2016): GELU. Ramachandran, Zoph and Le (2017): Swish,
 #   found by an automatic search. Misra (2019): Mish.
-# - He, Zhang, Ren and Sun (2015), *Delving deep into rectifiers*: the factor $\sqrt 2$, and a 30-layer network that trains
-#   with it and not without.
+# - He, Zhang, Ren and Sun (2015), *Delving deep into rectifiers*: the factor $\sqrt 2$, and a 30-layer network that
+#   trains with it and not without.
 #
 # Tomorrow: the layers that stand between the bends.
 # [Day 4: what goes in, and what comes out? →](day04_layers_modules.ipynb)

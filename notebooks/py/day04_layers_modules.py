@@ -100,10 +100,10 @@ assert one_film.shape == (1, 1, 8, 28, 28)
 # %% [markdown]
 # ## Four questions
 #
-# Here is the whole plan of the day as a function. It feeds random numbers of a given shape to a layer and takes down what
-# came out and how many numbers the layer has to learn. It also asks the layer twice with the same input, in *training mode*
-# and in *evaluation mode*, and notes whether the answers differ. Every module has these two modes; `.train()` and
-# `.eval()` switch between them.
+# Here is the whole plan of the day as a function. It feeds random numbers of a given shape to a layer and takes down
+# what came out and how many numbers the layer has to learn. It also asks the layer twice with the same input, in
+# *training mode* and in *evaluation mode*, and notes whether the answers differ. Every module has these two modes;
+# `.train()` and `.eval()` switch between them.
 
 # %%
 catalogue = []
@@ -148,9 +148,10 @@ assert torch.allclose(linear(x), x @ linear.weight.T + linear.bias, atol=1e-6)
 #
 # ## Convolution: the same small window everywhere
 #
-# A linear layer on a 28 by 28 picture has a weight for each pixel, and
-# what it learns about the top left corner is of no help in the bottom right. A **convolution** looks through a small window, at all channels of it at once, and slides
-# the window over the whole input with *the same* weights. Along how many directions it slides is in the name: 1, 2 or 3.
+# A linear layer on a 28 by 28 picture has a weight for each pixel, and what it learns about the top left corner is of
+# no help in the bottom right. A **convolution** looks through a small window, at all channels of it at once, and slides
+# the window over the whole input with *the same* weights. Along how many directions it slides is in the name: 1, 2 or
+# 3.
 
 # %%
 ask(nn.Conv1d(1, 6, 5), 8, 1, 200)          # 1 channel in, 6 out, window of 5
@@ -175,10 +176,10 @@ print(f"a linear layer from [3, 28, 28] to [6, 24, 24]: {as_linear:,} parameters
 assert [row[3] for row in catalogue[-3:]] == [6 * (3 * 5 * 5 + 1)] * 3
 
 # %% [markdown]
-# **What happened.** Three channels times 25 places make 75 weights and a bias for each of the six outputs. The size of the
-# picture does not enter at all, so it is the same for the large photo. That is the bargain of a convolution: a few hundred
-# shared numbers in place of millions. What it can see with them is the subject of day 7. Here, one look at a single window is
-# enough to believe it:
+# **What happened.** Three channels times 25 places make 75 weights and a bias for each of the six outputs. The size of
+# the picture does not enter at all, so it is the same for the large photo. That is the bargain of a convolution: a few
+# hundred shared numbers in place of millions. What it can see with them is the subject of day 7. Here, one look at a
+# single window is enough to believe it:
 
 # %%
 conv = nn.Conv1d(2, 6, 5)
@@ -202,8 +203,9 @@ print("max: ", nn.MaxPool2d(2)(tiles)[0, 0].tolist())
 print("mean:", nn.AvgPool2d(2)(tiles)[0, 0].tolist())
 
 # %% [markdown]
-# An *adaptive* pool turns the question round. You do not say how large the window is, but what size shall come out, whatever
-# comes in. It stands in front of the last linear layer of many networks, which therefore accept pictures of any size.
+# An *adaptive* pool turns the question round. You do not say how large the window is, but what size shall come out,
+# whatever comes in. It stands in front of the last linear layer of many networks, which therefore accept pictures of
+# any size.
 #
 # > **Predict.** A max-pool with a window of 3 on 200 moments: 200 is not divisible by 3. How many come out?
 
@@ -219,10 +221,12 @@ for size in (28, 45):
 ask(nn.AdaptiveMaxPool1d(1), 8, 6, 200)
 ask(nn.AdaptiveAvgPool3d(1), 8, 6, 8, 28, 28)
 assert catalogue[-10][2] == [8, 6, (200 - 3) // 3 + 1]
+assert catalogue[-4][2] == catalogue[-3][2] == [8, 6, 7, 7]  # from 28 and from 45
+assert all(row[2][:2] == [8, 6] and row[3] == 0 for row in catalogue[-10:])
 
 # %% [markdown]
-# **What happened.** It is the formula from above, and the last two moments are dropped without a word. The channels are never
-# touched: 6 in, 6 out. And 28 and 45 both became 7.
+# **What happened.** It is the formula from above, and the last two moments are dropped without a word. The channels are
+# never touched: 6 in, 6 out. And 28 and 45 both became 7.
 #
 # ## Reading in order: RNN, LSTM, GRU
 #
@@ -244,12 +248,13 @@ assert torch.allclose(note, last[0], atol=1e-5)     # that is all there is to it
 assert torch.allclose(outputs[:, -1], last[0])
 
 # %% [markdown]
-# `outputs` holds the note after *every* word, `[N, L, H]`. The second result holds the note after the *last* word, once per
-# layer: `[layers, N, H]`. Use the first to say something about each word, the second to say something about the sentence.
+# `outputs` holds the note after *every* word, `[N, L, H]`. The second result holds the note after the *last* word, once
+# per layer: `[layers, N, H]`. Use the first to say something about each word, the second to say something about the
+# sentence.
 #
-# The plain RNN forgets fast, for the reason you measured on day 3: its note passes through one tanh per word. The **LSTM** has a
-# second note, the *cell*, that passes through none, and three gates that decide what to forget, write and show.
-# The **GRU** does with two gates and one note.
+# The plain RNN forgets fast, for the reason you measured on day 3: its note passes through one tanh per word. The
+# **LSTM** has a second note, the *cell*, that passes through none, and three gates that decide what to forget, write
+# and show. The **GRU** does with two gates and one note.
 #
 # > **Predict.** The RNN above computes one new row of 16 from word and note. An LSTM computes four such rows (three gates
 # > and a proposal), a GRU three. What does that do to the number of parameters?
@@ -263,15 +268,16 @@ assert (four, three) == (4 * one, 3 * one)
 lstm = nn.LSTM(4, 16, num_layers=2, batch_first=True).to(device)
 outputs, (note, cell) = lstm(sentences)
 print("two layers:", *(list(t.shape) for t in (outputs, note, cell)))
+assert note.shape == cell.shape == (2, 8, 16) and outputs.shape == (8, 12, 16)
 
 # %% [markdown]
-# **What happened.** Four times and three times, exactly. Mind the brackets in the last lines: an LSTM's second result is a
-# *pair*. And mind `batch_first`, because it is the cause of a bug that raises no error.
+# **What happened.** Four times and three times, exactly. Mind the brackets in the last lines: an LSTM's second result
+# is a *pair*. And mind `batch_first`, because it is the cause of a bug that raises no error.
 #
-# ## Break it: forget batch_first
+# ## Break it on purpose: forget batch_first
 #
-# Without it a recurrent layer expects `[L, N, C]`, words first. We give it the same `[8, 12, 4]` all the same, and then change
-# the first sentence only.
+# Without it a recurrent layer expects `[L, N, C]`, words first. We give it the same `[8, 12, 4]` all the same, and then
+# change the first sentence only.
 #
 # > **Predict.** How many of the 8 sentences get a new output?
 
@@ -287,15 +293,15 @@ for batch_first in (True, False):
     assert moved == (1 if batch_first else 8)
 
 # %% [markdown]
-# **What happened.** Same shape, no error, and every sentence was affected by the first. The layer took our 8 sentences for
-# 8 *moments*. This test, change one sample and look who moves, is worth remembering: nobody else in the batch
+# **What happened.** Same shape, no error, and every sentence was affected by the first. The layer took our 8 sentences
+# for 8 *moments*. This test, change one sample and look who moves, is worth remembering: nobody else in the batch
 # should. (One layer below breaks this on purpose, in training.)
 
 # %% [markdown]
 # ### Exercise: predict the shape ★☆☆
 #
-# Which shape comes out of each? Give a list of six tuples such as `(8, 3)`. Use paper first; nothing stops you from running
-# `ask` afterwards.
+# Which shape comes out of each? Give a list of six tuples such as `(8, 3)`. Use paper first; nothing stops you from
+# running `ask` afterwards.
 #
 # 1. `nn.Linear(10, 3)` on `[5, 7, 10]`
 # 2. `nn.Conv2d(3, 8, 5)` on `[4, 3, 32, 32]`
@@ -304,8 +310,8 @@ for batch_first in (True, False):
 # 5. `nn.AdaptiveAvgPool2d(1)` on `[4, 8, 14, 9]`
 # 6. the *last note* (the second result) of `nn.GRU(10, 20, batch_first=True)` on `[4, 7, 10]`
 #
-# (For `nn.Linear(4, 3)` on `[8, 4]` you would write `(8, 3)`.) Stuck? In a new cell, `hint("day04.predict_shapes")` gives a
-# nudge, and a stronger one each time you call it.
+# (For `nn.Linear(4, 3)` on `[8, 4]` you would write `(8, 3)`.) Stuck? In a new cell, `hint("day04.predict_shapes")`
+# gives a nudge, and a stronger one each time you call it.
 
 # %%
 predict_shapes = ...  # six tuples: [(5, 2), (4, 3, 2, 1), ...]
@@ -316,14 +322,14 @@ check("day04.predict_shapes", predict_shapes)
 # %% [markdown]
 # ## Normalisation: who is compared with whom?
 #
-# On day 3 the inputs of a layer could drift to where its bend saturates. Normalisation pulls them back: subtract the mean,
-# divide by the standard deviation. Then the layer may scale and shift the result per channel with two learned numbers,
-# so that nothing is lost for good. Four kinds share this formula and differ in a single point: *over
-# which entries* mean and deviation are taken.
+# On day 3 the inputs of a layer could drift to where its bend saturates. Normalisation pulls them back: subtract the
+# mean, divide by the standard deviation. Then the layer may scale and shift the result per channel with two learned
+# numbers, so that nothing is lost for good. Four kinds share this formula and differ in a single point: *over which
+# entries* mean and deviation are taken.
 #
-# We can ask the layers themselves. If two entries share a mean, then changing one changes the normalised value of the other,
-# and a gradient tells. Each panel below is a batch of shape `[4, 6, 5]`: 4 samples as rows, 6 channels side by side with 5
-# places each. The dot marks one entry; coloured is every entry that has a say in its normalised value.
+# We can ask the layers themselves. If two entries share a mean, then changing one changes the normalised value of the
+# other, and a gradient tells. Each panel below is a batch of shape `[4, 6, 5]`: 4 samples as rows, 6 channels side by
+# side with 5 places each. The dot marks one entry; coloured is every entry that has a say in its normalised value.
 
 # %%
 def has_a_say(layer, entry=(1, 2, 0)):
@@ -355,9 +361,10 @@ assert {n: int(s.sum()) for n, s in together.items()} == {
 
 
 # %% [markdown]
-# Only **BatchNorm** reaches across samples: it takes one channel, in all of them. **LayerNorm** stays within a sample and takes
-# everything in it. **GroupNorm** takes a group of channels of one sample, **InstanceNorm** a single channel of one sample. So
-# much for the picture. Now the numbers: if this is right, mean and deviation over the coloured axes reproduce the layer.
+# Only **BatchNorm** reaches across samples: it takes one channel, in all of them. **LayerNorm** stays within a sample
+# and takes everything in it. **GroupNorm** takes a group of channels of one sample, **InstanceNorm** a single channel
+# of one sample. So much for the picture. Now the numbers: if this is right, mean and deviation over the coloured axes
+# reproduce the layer.
 
 # %%
 def standardised(x, axes, eps=1e-5):
@@ -377,10 +384,10 @@ for name, axes in (("BatchNorm", (0, 2)), ("LayerNorm", (1, 2)), ("InstanceNorm"
 # ### Exercise: group normalisation by hand ★★☆
 #
 # GroupNorm is missing from that list, because its groups are not an axis yet. `group_norm(x, groups)` gets `x` of shape
-# `[N, C, L]` and a number of groups that divides `C`. The first `C / groups` channels form the first group, the next as many
-# the second, and so on. Return `x` normalised within each group of each sample, the same shape, with `eps = 1e-5` as
-# above and nothing learned. For `x = [[[1.0], [3.0], [10.0], [30.0]]]` and 2 groups it is about
-# `[[[-1], [1], [-1], [1]]]`. Do not use `nn.GroupNorm` or `F.group_norm`.
+# `[N, C, L]` and a number of groups that divides `C`. The first `C / groups` channels form the first group, the next as
+# many the second, and so on. Return `x` normalised within each group of each sample, the same shape, with `eps = 1e-5`
+# as above and nothing learned. For `x = [[[1.0], [3.0], [10.0], [30.0]]]` and 2 groups it is about `[[[-1], [1], [-1],
+# [1]]]`. Do not use `nn.GroupNorm` or `F.group_norm`.
 
 # %%
 def group_norm(x, groups):
@@ -407,23 +414,27 @@ ask(nn.GroupNorm(3, 6), 8, 6, 28, 28)
 ask(nn.InstanceNorm1d(6), 8, 6, 200)
 ask(nn.InstanceNorm2d(6), 8, 6, 28, 28)
 ask(nn.InstanceNorm3d(6), 8, 6, 8, 28, 28)
-assert [bool(row[4]) for row in catalogue[-10:]] == [True] * 4 + [False] * 6
+norm_rows = catalogue[-10:]
+assert [bool(row[4]) for row in norm_rows] == [True] * 4 + [False] * 6
+assert [row[3] for row in norm_rows] == [12] * 4 + [8, 2 * 6 * 28 * 28, 12] + [0] * 3
+assert all(row[1] == row[2] for row in norm_rows)  # no shape changes
 
 # %% [markdown]
 # **What happened.** A scale and a shift per channel. LayerNorm has one pair for each *position* it normalises over, and
-# InstanceNorm has none unless you say `affine=True`. And the fourth question, for the first time, has an interesting answer:
-# all BatchNorms differ, and they alone.
+# InstanceNorm has none unless you say `affine=True`. And the fourth question, for the first time, has an interesting
+# answer: all BatchNorms differ, and they alone.
 #
 # ## BatchNorm's diary
 #
-# Why? In training BatchNorm compares you with the others in your batch. But when you use the network, there may be no others,
-# and an answer should not depend on who happens to stand beside you. So during training it keeps a diary, two **running
-# averages** of the means and variances it saw, and in evaluation mode it uses the diary in place of the batch. The rule is
+# Why? In training BatchNorm compares you with the others in your batch. But when you use the network, there may be no
+# others, and an answer should not depend on who happens to stand beside you. So during training it keeps a diary, two
+# **running averages** of the means and variances it saw, and in evaluation mode it uses the diary in place of the
+# batch. The rule is
 #
 # $$\text{running} \leftarrow 0.9 \cdot \text{running} + 0.1 \cdot \text{batch}.$$
 #
-# > **Predict.** A channel has mean 5 and variance 4. The diary starts at mean 0 and variance 1. What does it say after one
-# > batch? Roughly how many batches until it is right?
+# > **Predict.** A channel has mean 5 and variance 4. The diary starts at mean 0 and variance 1. What does it say after
+# > one batch? Roughly how many batches until it is right?
 
 # %%
 seed_everything(0)
@@ -451,9 +462,9 @@ assert all(abs(mean - 5) < 0.5 and abs(var - 4) < 1 for mean, var in diary[30:])
 assert diary[10][0] < 4
 
 # %% [markdown]
-# **What happened.** A tenth of the way after one batch, and there after a few dozen. Two things to remember. The diary is
-# written by *forward passes in training mode*, with no gradient and no optimizer involved. And it is not a parameter: it is a
-# **buffer**, saved with the model but not trained.
+# **What happened.** A tenth of the way after one batch, and there after a few dozen. Two things to remember. The diary
+# is written by *forward passes in training mode*, with no gradient and no optimizer involved. And it is not a
+# parameter: it is a **buffer**, saved with the model but not trained.
 
 # %%
 print("parameters:", [name for name, _ in norm.named_parameters()])
@@ -486,8 +497,8 @@ assert torch.allclose(out.unique(), torch.tensor([0, 1 / 0.7]))
 assert abs(out.mean() - 1) < 0.04 and torch.equal(drop(ones), ones)
 
 # %% [markdown]
-# **What happened.** The survivors are enlarged to $1/(1-p)$, so that the mean stays what it was. The bill is paid in training,
-# and evaluation needs no correction at all.
+# **What happened.** The survivors are enlarged to $1/(1-p)$, so that the mean stays what it was. The bill is paid in
+# training, and evaluation needs no correction at all.
 #
 # In sounds and pictures neighbours tell the same story, and a single silenced pixel is easily guessed from the ones
 # beside it. `Dropout1d`, `2d` and `3d` therefore silence whole channels.
@@ -518,8 +529,9 @@ assert all(row[1] == row[2] and row[3] == 0 and row[4] for row in catalogue[-4:]
 # %% [markdown]
 # ## Building with Sequential
 #
-# Layers are pipes: if what comes out of one fits what goes into the next, they can be joined. `nn.Sequential` joins them. Let
-# us predict a curve later today: one number in, one number out, and in between everything this lesson has to offer.
+# Layers are pipes: if what comes out of one fits what goes into the next, they can be joined. `nn.Sequential` joins
+# them. Let us predict a curve later today: one number in, one number out, and in between everything this lesson has to
+# offer.
 
 # %%
 seed_everything(0)
@@ -567,10 +579,10 @@ assert total == (1 * 32 + 32) + 2 * 32 + (32 * 32 + 32) + 2 * 32 + (32 + 1)
 # %% [markdown]
 # ### Exercise: print the number of parameters in each layer ★☆☆
 #
-# The list above has a line per tensor. We want one per *layer*. `layer_parameters(model)` returns a dictionary from the name of
-# each layer that owns parameters to how many numbers it owns, weight and bias together, and prints a line for each. For
-# `nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))` that is `{"0": 9, "2": 4}`. Models may be nested: the weight
-# `body.0.weight` belongs to the layer `body.0`.
+# The list above has a line per tensor. We want one per *layer*. `layer_parameters(model)` returns a dictionary from the
+# name of each layer that owns parameters to how many numbers it owns, weight and bias together, and prints a line for
+# each. For `nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))` that is `{"0": 9, "2": 4}`. Models may be
+# nested: the weight `body.0.weight` belongs to the layer `body.0`.
 
 # %%
 def layer_parameters(model):
@@ -584,9 +596,9 @@ check("day04.layer_parameters", layer_parameters)
 # %% [markdown]
 # ## Building with Module
 #
-# `Sequential` is a straight pipe. As soon as something branches, or you want names that mean something, write a class: make
-# the layers in `__init__`, say in `forward` what is done with them. Assigning a layer to `self` is more than it looks:
-# that is how the module learns that it owns it.
+# `Sequential` is a straight pipe. As soon as something branches, or you want names that mean something, write a class:
+# make the layers in `__init__`, say in `forward` what is done with them. Assigning a layer to `self` is more than it
+# looks: that is how the module learns that it owns it.
 
 # %%
 class Net(nn.Module):
@@ -614,24 +626,26 @@ x = torch.randn(5, 1)
 assert torch.equal(twin.eval()(x), net.eval()(x))  # same seed, same network
 
 # %% [markdown]
-# Call a model, `net(x)`, and never `net.forward(x)`: the call does a little more than that, as you will see on later days.
+# Call a model, `net(x)`, and never `net.forward(x)`: the call does a little more than that, as you will see on later
+# days.
 #
-# Parameters can be **frozen**: with `requires_grad = False` they get no gradient, and the optimizer leaves them alone. That
-# is how one keeps what a network already knows and trains only a new end.
+# Parameters can be **frozen**: with `requires_grad = False` they get no gradient, and the optimizer leaves them alone.
+# That is how one keeps what a network already knows and trains only a new end.
 
 # %%
 for p in twin.first.parameters():
     p.requires_grad = False
 twin.train()(x).square().mean().backward()
 print("first:", twin.first.weight.grad, "  last:", list(twin.last.weight.grad.shape))
+assert twin.first.weight.grad is None and twin.last.weight.grad.abs().max() > 0
 
 
 # %% [markdown]
 # ### Exercise: count trainable parameters ★☆☆
 #
-# `count_trainable(model)` returns two whole numbers, `(trainable, frozen)`: how many numbers in the parameters of `model` will
-# be trained, and how many will not. For `nn.Linear(3, 2)` with its bias frozen that is `(6, 2)`. Mind that it is numbers that
-# count, not tensors.
+# `count_trainable(model)` returns two whole numbers, `(trainable, frozen)`: how many numbers in the parameters of
+# `model` will be trained, and how many will not. For `nn.Linear(3, 2)` with its bias frozen that is `(6, 2)`. Mind that
+# it is numbers that count, not tensors.
 
 # %%
 def count_trainable(model):
@@ -645,10 +659,10 @@ check("day04.count_trainable", count_trainable)
 # %% [markdown]
 # ### Exercise: batch normalisation after each linear layer ★★☆
 #
-# `normed_network(sizes)` gets widths such as `[4, 16, 8, 3]` and returns a network that takes `[N, 4]`, passes through hidden
-# layers of 16 and 8, and gives `[N, 3]`. After each linear layer comes a batch normalisation, then a ReLU. The last linear
-# layer is the exception: it gives the answer, which nothing should normalise or cut off. It should work for any number of
-# sizes from two up.
+# `normed_network(sizes)` gets widths such as `[4, 16, 8, 3]` and returns a network that takes `[N, 4]`, passes through
+# hidden layers of 16 and 8, and gives `[N, 3]`. After each linear layer comes a batch normalisation, then a ReLU. The
+# last linear layer is the exception: it gives the answer, which nothing should normalise or cut off. It should work for
+# any number of sizes from two up.
 
 # %%
 def normed_network(sizes):
@@ -660,10 +674,10 @@ check("day04.normed_network", normed_network)
 
 
 # %% [markdown]
-# ## Break it: layers in a plain list
+# ## Break it on purpose: layers in a plain list
 #
-# A number of hidden layers that may vary: put them in a list, what else? The network below learns to add its eight inputs.
-# The middle layers stand in a Python list in one case and in an `nn.ModuleList` in the other.
+# A number of hidden layers that may vary: put them in a list, what else? The network below learns to add its eight
+# inputs. The middle layers stand in a Python list in one case and in an `nn.ModuleList` in the other.
 #
 # > **Predict.** Does the first one raise an error? Does its loss fall? What is different?
 
@@ -701,10 +715,10 @@ for container in (list, nn.ModuleList):
     assert moved == (container is nn.ModuleList) and loss < first_loss
 
 # %% [markdown]
-# **What happened.** No error, and the loss falls even so, which makes this bug hard to see. But the module never learned that it
-# owns what is in the list. `parameters()` does not mention those layers, so the optimizer does not move them; `.to(device)`
-# leaves them behind, `.eval()` does not reach them, and saving the model forgets them. A look at the *number* of
-# parameters finds it at once. Make it a habit: count before you train.
+# **What happened.** No error, and the loss falls even so, which makes this bug hard to see. But the module never
+# learned that it owns what is in the list. `parameters()` does not mention those layers, so the optimizer does not move
+# them; `.to(device)` leaves them behind, `.eval()` does not reach them, and saving the model forgets them. A look at
+# the *number* of parameters finds it at once. Make it a habit: count before you train.
 #
 # ## A single sample
 #
@@ -720,8 +734,8 @@ try:
     net(sample)
 except (ValueError, RuntimeError) as error:
     print(f"{type(error).__name__}: {str(error).splitlines()[0]}")
-print("with unsqueeze(0):", list(sample.unsqueeze(0).shape), "->",
-      list(net(sample.unsqueeze(0)).shape))
+alone = sample.unsqueeze(0)  # [1, 1]: a batch of one
+print("with unsqueeze(0):", list(alone.shape), "->", list(net(alone).shape))
 
 # %% [markdown]
 # Some layers (Linear, the convolutions) are tolerant and take a sample without its batch. Others are not, so do not rely
@@ -729,10 +743,13 @@ print("with unsqueeze(0):", list(sample.unsqueeze(0).shape), "->",
 
 # %%
 net.train()
+refused = ""
 try:
-    net(sample.unsqueeze(0))
+    net(alone)
 except ValueError as error:
-    print("ValueError:", error)
+    refused = str(error)
+    print("ValueError:", refused)
+assert "more than 1 value per channel" in refused
 
 # %% [markdown]
 # **What happened.** Read the message: more than one value *per channel*. BatchNorm compares each value with the others of
@@ -751,10 +768,10 @@ print("101 samples in batches of 20:", sizes)
 #
 # ### Exercise: a batch of five, and a single sample ★☆☆
 #
-# `predict(model, x)` gets a model that accepts only batches, and `x`: either a batch `[N, D]` or one sample `[D]`. For a batch
-# (say `[5, D]`) return the outputs `[N, out]`; for a single sample return its output `[out]`, without a batch dimension. A
-# batch of one remains a batch of one. Predict in evaluation mode, and leave the model in the mode in which you found it
-# (`model.training` tells).
+# `predict(model, x)` gets a model that accepts only batches, and `x`: either a batch `[N, D]` or one sample `[D]`. For
+# a batch (say `[5, D]`) return the outputs `[N, out]`; for a single sample return its output `[out]`, without a batch
+# dimension. A batch of one remains a batch of one. Predict in evaluation mode, and leave the model in the mode in which
+# you found it (`model.training` tells).
 
 # %%
 def predict(model, x):
@@ -805,9 +822,9 @@ ax.legend(loc="upper left")
 plt.show()
 
 # %% [markdown]
-# The network learns from the 100 training points. The 50 **validation** points it never learns from: they tell how it does
-# on points it has not seen. Two marks to measure against: the best a straight line can do, and the truth itself, whose error
-# is the noise.
+# The network learns from the 100 training points. The 50 **validation** points it never learns from: they tell how it
+# does on points it has not seen. Two marks to measure against: the best a straight line can do, and the truth itself,
+# whose error is the noise.
 
 # %%
 line = torch.cat([x_train, torch.ones_like(x_train)], dim=1)                # [100, 2]
@@ -820,8 +837,8 @@ print(f"validation loss of the best line: {best_line:.3f}, of the truth: {floor:
 # %% [markdown]
 # ### The loop
 #
-# Each epoch has two halves. In the first the network is in training mode and learns, batch by batch. In the second it is in
-# evaluation mode and is only measured, on both parts.
+# Each epoch has two halves. In the first the network is in training mode and learns, batch by batch. In the second it
+# is in evaluation mode and is only measured, on both parts.
 
 # %%
 @torch.no_grad()
@@ -850,8 +867,8 @@ def train(model, epochs=80, batch_size=20, learning_rate=0.01):
 # The four lines in the middle are those of day 1, except that an **optimizer** now does the step. It is given the
 # parameters, and `Adam` chooses a step length for each of them; how, you will see on day 6.
 #
-# > **Predict.** Two networks of the same size: one with batch normalisation and dropout, one without. Which comes closer to
-# > the truth? Three starts each.
+# > **Predict.** Two networks of the same size: one with batch normalisation and dropout, one without. Which comes
+# > closer to the truth? Three starts each.
 
 # %% tolerance={"atol": 0.06, "rtol": 0.6}
 runs = {"with both": [], "plain": []}
@@ -905,21 +922,21 @@ assert curves["with both"].std() < curves["plain"].std()
 
 # %% [markdown]
 # **What happened.** Both beat the straight line, and the plain network covers most of the way down to the truth, below
-# which one gets by luck alone. The one with all the extras does *worse*, and the two columns tell in which way: it does not
-# even fit the points it was trained on. Dropout and batch normalisation are not medicine for
-# everyone. Dropout helps large networks that would otherwise learn their data by heart; ours is small. And a BatchNorm over
-# 20 random points gives each batch a slightly different ruler: whether a point lies left or right of the *batch's* mean
-# depends on who else was drawn. In deep networks a little of that noise may even help. Here, where every point is
-# a single number, it blurs the only thing there is to know. Measure, with more than one seed, before you add a layer.
+# which one gets by luck alone. The one with all the extras does *worse*, and the two columns tell in which way: it does
+# not even fit the points it was trained on. Dropout and batch normalisation are not medicine for everyone. Dropout
+# helps large networks that would otherwise learn their data by heart; ours is small. And a BatchNorm over 20 random
+# points gives each batch a slightly different ruler: whether a point lies left or right of the *batch's* mean depends
+# on who else was drawn. In deep networks a little of that noise may even help. Here, where every point is a single
+# number, it blurs the only thing there is to know. Measure, with more than one seed, before you add a layer.
 #
 # ### Exercise: log the loss at each epoch ★★☆
 #
-# `measure` looks at the training points after the epoch. One can have that number for free: the losses of the batches were
-# computed anyway. `log_losses(model, batches, x_val, y_val, epochs, learning_rate)` trains with plain SGD on `batches`, a list
-# of pairs `(x, y)` of unequal size, taken in the given order in every epoch, with the mean squared error. It returns a list with a pair `(training, validation)` of
-# floats for each epoch. The training loss is the mean over the *samples* of the epoch, of the losses as they came up while
-# training. The validation loss is measured after each epoch, in evaluation mode. (Losses of 1.0 over a batch of 4
-# and of 6.0 over a batch of 1 give 2.0.)
+# `measure` looks at the training points after the epoch. One can have that number for free: the losses of the batches
+# were computed anyway. `log_losses(model, batches, x_val, y_val, epochs, learning_rate)` trains with plain SGD on
+# `batches`, a list of pairs `(x, y)` of unequal size, taken in the given order in every epoch, with the mean squared
+# error. It returns a list with a pair `(training, validation)` of floats for each epoch. The training loss is the mean
+# over the *samples* of the epoch, of the losses as they came up while training. The validation loss is measured after
+# each epoch, in evaluation mode. (Losses of 1.0 over a batch of 4 and of 6.0 over a batch of 1 give 2.0.)
 
 # %%
 def log_losses(model, batches, x_val, y_val, epochs, learning_rate):
@@ -930,7 +947,7 @@ def log_losses(model, batches, x_val, y_val, epochs, learning_rate):
 check("day04.log_losses", log_losses)
 
 # %% [markdown]
-# ## Break it: forget eval()
+# ## Break it on purpose: forget eval()
 #
 # The trained network with dropout and batch normalisation, asked the same question three times. First as it is after a
 # training step, then properly.
@@ -958,8 +975,10 @@ print("did looking at validation data change the model?", changed)
 assert changed
 
 # %% [markdown]
-# **What happened.** The same question gets another answer each time, because dropout draws another lot. What the second cell shows is worse: `no_grad` stops gradients, but it does not stop BatchNorm's diary. The validation points have written themselves into
-# the model that they are supposed to judge. `no_grad` and `eval()` do different things, and validation needs both.
+# **What happened.** The same question gets another answer each time, because dropout draws another lot. What the second
+# cell shows is worse: `no_grad` stops gradients, but it does not stop BatchNorm's diary. The validation points have
+# written themselves into the model that they are supposed to judge. `no_grad` and `eval()` do different things, and
+# validation needs both.
 #
 # ## The catalogue
 #
@@ -982,20 +1001,21 @@ assert all(name.startswith(("BatchNorm", "Dropout")) for name in differing)
 # %% [markdown]
 # ## Recap
 #
-# - **Shapes and counts.** Linear works on the last dimension; convolutions slide a shared window over the places and change the
-#   channels; pools shrink the places and leave the channels; recurrent layers read `[N, L, C]` with `batch_first=True`, and
-#   give a note per word and a last note. Norms and dropout change no shape.
-# - **Modules.** A module owns what you assign to `self`, not what hides in a plain list. Names and counts of parameters are one
-#   call away: look at them before you train.
-# - **Two modes.** Of all these layers only dropout and BatchNorm know the difference. Dropout draws lots in training and
-#   enlarges the survivors by $1/(1-p)$. BatchNorm compares within the batch in training, and consults its diary afterwards.
-# - **The loop.** Train mode, learn, eval mode, measure on points it never learned from. And an extra layer has to earn its place
-#   on more than one seed.
+# - **Shapes and counts.** Linear works on the last dimension; convolutions slide a shared window over the places and
+#   change the channels; pools shrink the places and leave the channels; recurrent layers read `[N, L, C]` with
+#   `batch_first=True`, and give a note per word and a last note. Norms and dropout change no shape.
+# - **Modules.** A module owns what you assign to `self`, not what hides in a plain list. Names and counts of parameters
+#   are one call away: look at them before you train.
+# - **Two modes.** Of all these layers only dropout and BatchNorm know the difference. Dropout draws lots in training
+#   and enlarges the survivors by $1/(1-p)$. BatchNorm compares within the batch in training, and consults its diary
+#   afterwards.
+# - **The loop.** Train mode, learn, eval mode, measure on points it never learned from. And an extra layer has to earn
+#   its place on more than one seed.
 #
 # ## What to try next
 #
-# - Which of the two extras did the harm? Train `Net(norm=True, dropout=0.0)` and `Net(norm=False, dropout=0.1)`. Then give the
-#   guilty one all points at once: `batch_size=100, epochs=400` makes as many steps as before.
+# - Which of the two extras did the harm? Train `Net(norm=True, dropout=0.0)` and `Net(norm=False, dropout=0.1)`. Then
+#   give the guilty one all points at once: `batch_size=100, epochs=400` makes as many steps as before.
 # - Ask `nn.ConvTranspose2d(6, 3, 2, stride=2)` and `nn.Embedding` the four questions. (The second wants whole numbers:
 #   `ask` will complain. Read the message.)
 # - Give `Deep` an `nn.Sequential` as container. Why does `container([..])` not work, and `container(*[..])` does?
@@ -1007,7 +1027,8 @@ assert all(name.startswith(("BatchNorm", "Dropout")) for name in differing)
 # - Srivastava et al. (2014), *Dropout*: less overfitting across images, speech and text. They shrank the weights after
 #   training; enlarging the survivors instead came into use later.
 # - Ioffe and Szegedy (2015), *Batch normalization*: the same accuracy in 14 times fewer steps on ImageNet.
-# - Ba, Kiros and Hinton (2016): LayerNorm, for recurrent networks. Ulyanov, Vedaldi and Lempitsky (2016): InstanceNorm, for
-#   transferring the style of paintings. Wu and He (2018): GroupNorm, and the picture of axes that ours is modelled on.
+# - Ba, Kiros and Hinton (2016): LayerNorm, for recurrent networks. Ulyanov, Vedaldi and Lempitsky (2016): InstanceNorm,
+#   for transferring the style of paintings. Wu and He (2018): GroupNorm, and the picture of axes that ours is modelled
+#   on.
 #
 # Tomorrow: what to feed them. [Day 5: what should a network see, and what must it never see? →](day05_data.ipynb)
