@@ -2,16 +2,19 @@
 
 from nnlab_helpers.plots.images import plot_confusion, show_images
 from nnlab_helpers.plots.style import PALETTE, label_lines, plot_band, use_style
+from nnlab_helpers.plots.surfaces import animate_paths, plot_paths
 from nnlab_helpers.plots.training import plot_decision_regions, plot_gradient_flow, plot_history
 
 __all__ = [
     "PALETTE",
+    "animate_paths",
     "label_lines",
     "plot_band",
     "plot_confusion",
     "plot_decision_regions",
     "plot_gradient_flow",
     "plot_history",
+    "plot_paths",
     "show_images",
     "use_style",
 ]
