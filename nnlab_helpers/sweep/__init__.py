@@ -1,0 +1,7 @@
+"""Ablations: a grid of runs, cached, resumable, parallel, and what each choice did."""
+
+from nnlab_helpers.sweep.effects import effects
+from nnlab_helpers.sweep.fingerprint import code_version
+from nnlab_helpers.sweep.running import sweep
+
+__all__ = ["code_version", "effects", "sweep"]

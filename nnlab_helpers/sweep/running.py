@@ -1,0 +1,171 @@
+"""Run a function over a grid and several seeds: in parallel, remembered, and robust against runs that fail."""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from nnlab_helpers.device import seed_everything
+from nnlab_helpers.sweep.fingerprint import code_version
+from nnlab_helpers.sweep.grid import RESERVED, Config, Grid, configurations, described
+from nnlab_helpers.sweep.records import Record, Records
+
+if TYPE_CHECKING:
+    import pandas
+
+Run = Callable[[Config, int], dict[str, Any]]
+
+
+def sweep(
+    run: Run,
+    grid: Grid,
+    *,
+    seeds: Iterable[int] = (0, 1, 2),
+    cache: str | os.PathLike[str] | None = None,
+    n_jobs: int = -1,
+    retry: bool = True,
+    progress: bool = True,
+) -> pandas.DataFrame:
+    """Call `run(config, seed)` for every configuration and every seed; return a table with one row a run.
+
+    Before each run the random numbers of Python, NumPy and PyTorch are seeded with `seed`, so a run gives the same
+    whatever ran before it and in whichever process. A run that raises is recorded with its error, and the others go
+    on. With a `cache`, each finished run is written to a file of its own at once: a sweep that was interrupted or
+    killed goes on where it was, and loses at most the runs that were under way.
+
+    The runs are handed to joblib: to processes on this machine, or to whatever `joblib.parallel_config` says, a Dask
+    cluster for example. `run` may be defined in a notebook.
+
+    Args:
+        run: `run(config, seed)` -> a dict of numbers, strings or truth values: a row's results.
+        grid: a dict of lists, for all their combinations, or a list of dicts, for these alone.
+        seeds: whole numbers, each used with each configuration.
+        cache: a folder for the records. A record serves again only if configuration, seed and code are the same: the
+            code of `run`, of all it names, of this package's parts that train, and the versions of libraries.
+        n_jobs: runs at the same time; -1 for one per core (on a cluster: all its workers). They share the cores.
+        retry: run those again that failed last time.
+        progress: show a progress bar with the time left (silent where TQDM_DISABLE=1).
+
+    Returns:
+        A frame in the order of the grid, whatever finished first: the configuration's names, "seed", what `run`
+        returned, "seconds", "error" (None, or what went wrong) and "cached" (whether it came from a record).
+        `frame.attrs["damaged"]` counts records that were found broken, and so were run again.
+
+    Raises:
+        ValueError: nothing to run, a configuration or seed given twice, a reserved name.
+        TypeError: a configuration that cannot be named in a record, or code of which nobody can tell whether it
+            changed.
+
+    Example:
+        >>> def run(config, seed):
+        ...     return {"loss": config["width"] ** -0.5 + 0.01 * seed}
+        >>> frame = sweep(run, {"width": [4, 16]}, seeds=[0, 1], n_jobs=1, progress=False)
+        >>> frame["loss"].tolist()
+        [0.5, 0.51, 0.25, 0.26]
+    """
+    configs = configurations(grid)
+    seeds = _checked_seeds(seeds)
+    version = code_version(run) if cache is not None else ""
+    records = Records(cache)
+    tasks = [(config, described(config), seed) for config in configs for seed in seeds]
+    done: dict[int, Record] = {}
+    for number, (_, description, seed) in enumerate(tasks):
+        record = records.find(description, seed, version)
+        if record is not None and not (record.error and retry):
+            done[number] = record
+    cached = set(done)
+    waiting = [number for number in range(len(tasks)) if number not in done]
+    with _bar(len(tasks), len(done), progress) as tick:
+        calls = [(number, run, *tasks[number], version) for number in waiting]
+        for number, record in _in_parallel(calls, n_jobs):
+            records.keep(record)
+            done[number] = record
+            tick(sum(record.error is not None for record in done.values()))
+    return _frame(tasks, done, cached, records)
+
+
+def _checked_seeds(seeds: Iterable[int]) -> list[int]:
+    found = [int(seed) for seed in seeds]
+    if not found:
+        raise ValueError("there is nothing to run: seeds is empty")
+    if len(set(found)) < len(found):
+        raise ValueError(f"a seed comes twice in {found}: it would count one run as two")
+    return found
+
+
+def _in_parallel(calls: Sequence[tuple[Any, ...]], n_jobs: int) -> Iterator[tuple[int, Record]]:
+    """Yield the records as they come, each with its number."""
+    from joblib import Parallel, delayed
+
+    if calls:
+        # One run to a task, as runs take seconds; and no more of them under way than can run.
+        parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
+        yield from parallel(delayed(_one_run)(*call) for call in calls)
+
+
+def _one_run(number: int, run: Run, config: Config, description: Any, seed: int, version: str) -> tuple[int, Record]:
+    """Run once and describe what came of it; raises only if it is stopped from outside."""
+    started = time.perf_counter()
+    result: dict[str, Any] = {}
+    error = trace = None
+    try:
+        seed_everything(seed)
+        result = _checked_result(run(dict(config), seed), config)
+    except Exception as problem:
+        error = f"{type(problem).__name__}: {problem}".splitlines()[0]
+        trace = traceback.format_exc()
+    return number, Record(description, seed, version, result, error, trace, time.perf_counter() - started)
+
+
+def _checked_result(result: Any, config: Config) -> dict[str, Any]:
+    if not isinstance(result, dict) or not result:
+        raise TypeError(f"run(config, seed) must return a dict of results, got {result!r}")
+    clean: dict[str, Any] = {}
+    for name, value in result.items():
+        if name in config or name in RESERVED:
+            raise ValueError(f"a result may not be called {name!r}: the table has another column of that name")
+        if hasattr(value, "item"):  # a number in a tensor or an array
+            value = value.item()
+        if not isinstance(value, (int, float, str, bool, type(None))):
+            raise TypeError(f"the result {name!r} is {value!r}: return numbers, strings or truth values")
+        clean[str(name)] = value
+    return clean
+
+
+@contextmanager
+def _bar(total: int, done: int, show: bool) -> Iterator[Callable[[int], None]]:
+    from tqdm import tqdm
+
+    silent = not show or os.environ.get("TQDM_DISABLE", "0") not in ("", "0")
+    with tqdm(total=total, initial=done, unit="run", desc="sweep", disable=silent) as bar:
+
+        def tick(failed: int) -> None:
+            if failed:
+                bar.set_postfix(failed=failed, refresh=False)
+            bar.update()
+
+        yield tick
+
+
+def _frame(
+    tasks: Sequence[tuple[Config, Any, int]], done: dict[int, Record], cached: set[int], records: Records
+) -> pandas.DataFrame:
+    import pandas
+
+    rows = []
+    for number, (config, _, seed) in enumerate(tasks):
+        record = done[number]
+        end = {"seconds": record.seconds, "error": record.error, "cached": number in cached}
+        rows.append({**config, "seed": seed, **record.result, **end})
+    frame = pandas.DataFrame(rows)
+    last = ["seconds", "error", "cached"]
+    frame = frame[[name for name in frame.columns if name not in last] + last]
+    frame["error"] = pandas.Series([done[number].error for number in range(len(tasks))], dtype=object)  # None stays None
+    frame.attrs["factors"] = list(dict.fromkeys(name for config, _, _ in tasks for name in config))
+    frame.attrs["damaged"] = len(records.damaged)
+    frame.attrs["tracebacks"] = {number: r.traceback for number, r in sorted(done.items()) if r.traceback}
+    return frame
