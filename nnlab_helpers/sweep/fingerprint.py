@@ -6,6 +6,7 @@ the parts that make results count as one piece: any change in them is a change. 
 
 from __future__ import annotations
 
+import dataclasses
 import dis
 import functools
 import hashlib
@@ -17,6 +18,8 @@ import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import torch
 
 import nnlab_helpers
 
@@ -90,6 +93,15 @@ class _Walk:
             yield from self._all(enumerate([value.fget, value.fset, value.fdel]), name)
         elif isinstance(value, (staticmethod, classmethod)):
             yield from self.parts(value.__func__, name)
+        elif isinstance(value, torch.Tensor):
+            yield f"{value.dtype} {tuple(value.shape)}"
+            yield hashlib.sha256(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data).hexdigest()
+        elif isinstance(value, torch.Generator):
+            yield from self.parts(value.get_state(), name)
+        elif hasattr(value, "__dict__") or dataclasses.is_dataclass(value):
+            yield from self.parts(type(value), f"{name}.class")
+            names = vars(value) if hasattr(value, "__dict__") else [field.name for field in dataclasses.fields(value)]
+            yield from self._all(((key, getattr(value, key)) for key in sorted(names)), name)
         else:
             yield self._content(value, name)
 

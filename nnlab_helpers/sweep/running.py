@@ -164,7 +164,8 @@ def _frame(
     frame = pandas.DataFrame(rows)
     last = ["seconds", "error", "cached"]
     frame = frame[[name for name in frame.columns if name not in last] + last]
-    frame["error"] = pandas.Series([done[number].error for number in range(len(tasks))], dtype=object)  # None stays None
+    errors = [done[number].error for number in range(len(tasks))]
+    frame["error"] = pandas.Series(errors, dtype=object)  # so that None stays None
     frame.attrs["factors"] = list(dict.fromkeys(name for config, _, _ in tasks for name in config))
     frame.attrs["damaged"] = len(records.damaged)
     frame.attrs["tracebacks"] = {number: r.traceback for number, r in sorted(done.items()) if r.traceback}
