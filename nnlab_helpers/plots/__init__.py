@@ -1,5 +1,6 @@
 """Figures with one look: colour-blind-safe, labelled at the line's end, readable at 700 pixels."""
 
+from nnlab_helpers.plots.effects import plot_effects
 from nnlab_helpers.plots.images import plot_confusion, show_images
 from nnlab_helpers.plots.style import PALETTE, label_lines, plot_band, use_style
 from nnlab_helpers.plots.surfaces import animate_paths, plot_paths
@@ -12,6 +13,7 @@ __all__ = [
     "plot_band",
     "plot_confusion",
     "plot_decision_regions",
+    "plot_effects",
     "plot_gradient_flow",
     "plot_history",
     "plot_paths",
