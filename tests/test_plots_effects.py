@@ -21,7 +21,7 @@ def test_a_row_for_each_effect_coloured_by_what_is_decided():
     assert [dot.get_xdata()[0] for dot in dots] == [1.0, 0.2, -1.0]
     assert [dot.get_color() for dot in dots] == [PALETTE[0], "0.55", "0.55"]
     assert dots[2].get_markerfacecolor() == "white"
-    bars = [list(line.get_xdata()) for line in ax.get_lines() if line.get_marker() != "o" and len(line.get_xdata()) == 2]
+    bars = [list(line.get_xdata()) for line in ax.get_lines() if line.get_marker() != "o"]
     assert [0.5, 1.5] in bars
     assert [-0.1, 0.5] in bars
     names = [label.get_text() for label in ax.get_yticklabels()]
