@@ -67,6 +67,7 @@ def test_the_animation_grows_from_the_start_and_ends_in_the_figure():
     assert rest == sorted(set(rest)), "every frame shows more than the one before"
     movie = Image.open(io.BytesIO(picture.data))
     assert (movie.format, movie.n_frames, movie.size, movie.info["loop"]) == ("PNG", 5, (240, 160), 0)
+    assert np.asarray(movie.convert("RGB"))[0, 0].tolist() == [255, 255, 255], "the ground is white"
     data, metadata = picture._repr_mimebundle_()
     assert set(data) == {"image/png"}
     assert "a way down" in str(metadata)

@@ -125,6 +125,7 @@ def animate_paths(
     out = io.BytesIO()
     pause = round(1000 * seconds / frames)
     colours = pictures[-1].quantize(96)  # 96 colours are enough for lines on white, and a third of the size
+    colours.putpalette([255 if value > 246 else value for value in colours.getpalette() or []])  # white stays white
     flat = [picture.quantize(palette=colours, dither=Picture.Dither.NONE) for picture in pictures]
     flat[0].save(
         out, format="png", save_all=True, append_images=flat[1:], duration=[pause] * (frames - 1) + [2000], loop=0
