@@ -61,4 +61,16 @@ SURVIVORS: dict[str, dict[str, str]] = {
             "the memory is shared, but nobody writes to it"
         ),
     },
+    "day08.huber": {
+        "price = torch.where(size <= delta, size ** 2 / 2, delta * (size - delta / 2))  ->  "
+        "price = torch.where(size < delta, size ** 2 / 2, delta * (size - delta / 2))": (
+            "at delta itself the square and the line have the same height"
+        ),
+    },
+    "day13.patient_f": {
+        "model[-1] = nn.Linear(old.in_features, classes, device=old.weight.device)  ->  "
+        "model[-1] = nn.Linear(old.in_features, classes)": (
+            "a check hands over a network on the CPU, where new layers are made"
+        ),
+    },
 }
