@@ -33,6 +33,7 @@ def precision_recall(answer: Callable[..., Any], t: Trial) -> None:
     cases = [
         torch.tensor([[3, 1], [2, 4]]),
         torch.tensor([[3, 1], [2, 0]]),
+        torch.tensor([[1, 0], [0, 3]]),  # a class that occurs once
         torch.tensor([[5, 0, 0], [0, 0, 2], [0, 0, 3]]),  # class 1 is never predicted
         torch.tensor([[5, 2, 0], [0, 0, 0], [1, 1, 3]]),  # class 1 never occurs
         torch.tensor([[4, 0, 1], [0, 0, 0], [2, 0, 3]]),  # neither
@@ -129,6 +130,7 @@ def f1_over_batches(answer: Callable[..., Any], t: Trial) -> None:
             "a second batch without a positive in it",
         ),
         ([batch([false, false], [false, false])], "no positive anywhere"),
+        ([batch([true, false], [true, false])], "one batch in which all is right"),
         ([batch([false, false], [true, false])], "one batch in which nothing is found"),
         (random((9, 9, 4), 0.6, 0.4), "random batches of 9, 9 and 4"),
         (random((20, 20, 7), 0.2, 0.7), "random batches of 20, 20 and 7"),
@@ -186,6 +188,7 @@ def auc(answer: Callable[..., Any], t: Trial) -> None:
     """Hold it against the count over all pairs, with and without ties."""
     cases = [
         (torch.tensor([2.0]), torch.tensor([1.0])),
+        (torch.tensor([1.0, 3.0]), torch.tensor([2.0, 0.0])),
         (torch.tensor([2.0, 1.0]), torch.tensor([1.0, 0.0])),
         (torch.tensor([0.5, 0.5, 0.5]), torch.tensor([0.5, 0.5])),
         (torch.tensor([0.2]), torch.tensor([0.9, 0.1, 0.3])),
@@ -245,6 +248,7 @@ def threshold_for_recall(answer: Callable[..., Any], t: Trial) -> None:
     ten = (t.rand(10) * 0.9 + 0.05, torch.ones(10, dtype=torch.bool))
     many = t.rand(40)
     cases = [
+        (torch.tensor([0.9, 0.7, 0.5, 0.3, 0.1]), torch.tensor([True, False, True, True, False]), 0.3),
         (task, mixed, 0.5),
         (task, mixed, 1.0),
         (task, mixed, 0.3),
@@ -256,6 +260,7 @@ def threshold_for_recall(answer: Callable[..., Any], t: Trial) -> None:
         (*ten, 0.1),
         (many, t.rand(40) < 0.4, 0.8),
         (many, t.rand(40) < 0.2, 0.5),
+        (t.rand(25), torch.ones(25, dtype=torch.bool), 0.28),  # 0.28 * 25 is 7.000000000000001
     ]
     for scores, truth, recall in cases:
         got = t.call(answer, scores, truth, recall)
@@ -271,7 +276,7 @@ def threshold_for_recall(answer: Callable[..., Any], t: Trial) -> None:
             None,
         )
         given = f"recall = {recall}"
-        if len(scores) < 5:
+        if len(scores) <= 5:
             given = (
                 f"scores {[round(s, 2) for s in scores.tolist()]}, truth {truth.tolist()} and a recall of {recall}"
             )
@@ -290,6 +295,8 @@ def threshold_for_recall(answer: Callable[..., Any], t: Trial) -> None:
                 f"That finds too few: k of P must be at least the share, so round up.{shown}": any_of(
                     *falling[: k - 1]
                 ),
+                f"{recall} * {count} is {recall * count} to a computer, and rounding that up goes one too far. "
+                "Take off a hair, 1e-6 say, before you round.": falling[k] if math.ceil(recall * count) > k else None,
                 f"That finds more than it must: a higher threshold would do.{shown}": any_of(*falling[k:]),
                 "That lies between two scores: return the score of a sample, the highest that will do.": (
                     value if falling[-1] < value < falling[0] and value not in every else None
@@ -361,9 +368,9 @@ def expected_calibration_error(answer: Callable[..., Any], t: Trial) -> None:
         (*task, 10, "the three answers of the task"),
         (task[0][:1], task[1][:1], 10, "one answer of confidence 0.95, which is right"),
         (*underconfident, 10, "confidence [0.65, 0.65, 0.85], right [True, True, False]"),
-        (*edges, 4, "confidences on the edges of 4 bins, [0.5, 0.75, 1.0, 0.6, 0.25]"),
         (*random(60), 10, "60 random answers in 10 bins"),
         (*random(60), 5, "60 random answers in 5 bins"),
+        (*edges, 4, "confidences on the edges of 4 bins, [0.5, 0.75, 1.0, 0.6, 0.25]"),
         (*random(31), 1, "31 random answers in one bin"),
     ]
     for confidence, right, bins, given in cases:

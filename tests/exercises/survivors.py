@@ -37,6 +37,17 @@ SURVIVORS: dict[str, dict[str, str]] = {
             "there is one column, which is the first and the last"
         ),
     },
+    "day11.quiet_hook": {
+        "self.generator = torch.Generator().manual_seed(0)  ->  self.generator = torch.Generator()": (
+            "a new generator begins at a fixed seed too"
+        ),
+        "self.generator = torch.Generator().manual_seed(0)  ->  self.generator = torch.Generator().manual_seed(-1)": (
+            "any digits will do, as long as the numbers are the hook's own"
+        ),
+        "self.generator = torch.Generator().manual_seed(0)  ->  self.generator = torch.Generator().manual_seed(1)": (
+            "any digits will do, as long as the numbers are the hook's own"
+        ),
+    },
     "day07.conv2d": {
         "k = kernels.shape[-1]  ->  k = kernels.shape[-2]": "the kernels are square",
         "windows = images.unfold(2, k, 1).unfold(3, k, 1)  ->  windows = images.unfold(-2, k, 1).unfold(3, k, 1)": (
@@ -72,5 +83,48 @@ SURVIVORS: dict[str, dict[str, str]] = {
         "model[-1] = nn.Linear(old.in_features, classes)": (
             "a check hands over a network on the CPU, where new layers are made"
         ),
+    },
+    "day10.best_rate": {
+        "lowest = min(lowest, loss)  ->  lowest = min(loss, lowest)": "the lower of two finite numbers has no order",
+    },
+    "day10.warm_cosine": {
+        "progress = (step - warmup) / (total - warmup)  ->  progress = (step - warmup) / (warmup - total)": (
+            "the cosine of minus x is that of x"
+        ),
+        "progress = (step - warmup) / (total - warmup)  ->  progress = (warmup - step) / (total - warmup)": (
+            "the cosine of minus x is that of x"
+        ),
+    },
+    "day10.repaired_schedule": {
+        "rates.append(optimizer.param_groups[0]['lr'])  ->  rates.append(optimizer.param_groups[-1]['lr'])": (
+            "there is one group, which is the first and the last"
+        ),
+    },
+    "day10.plateau_rates": {
+        "lowest = min(lowest, loss)  ->  lowest = min(loss, lowest)": "the lower of two finite numbers has no order",
+        "rates, lowest, bad = ([], math.inf, 0)  ->  rates, lowest, bad = ([], math.inf, -1)": (
+            "the first loss always counts as lower, which sets the count to 0"
+        ),
+        "rates, lowest, bad = ([], math.inf, 0)  ->  rates, lowest, bad = ([], math.inf, 1)": (
+            "the first loss always counts as lower, which sets the count to 0"
+        ),
+    },
+    "day12.f1_over_batches": {
+        "return 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else 0.0  ->  "
+        "return 2 * tp / (2 * tp + fp + fn) if tp + fn else 0.0": "without hits and misses F1 is 0 in any case",
+        "return 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else 0.0  ->  "
+        "return 2 * tp / (2 * tp + fp + fn) if tp + fp else 0.0": "without hits and alarms F1 is 0 in any case",
+    },
+    "day12.threshold_for_recall": {
+        "k = math.ceil(recall * len(falling) - 1e-06)  ->  k = math.ceil(recall * len(falling) - 2e-06)": (
+            "any hair larger than rounding and smaller than a share of a sample will do"
+        ),
+        "k = math.ceil(recall * len(falling) - 1e-06)  ->  k = math.ceil(recall * len(falling) - 5e-07)": (
+            "any hair larger than rounding and smaller than a share of a sample will do"
+        ),
+    },
+    "day12.expected_calibration_error": {
+        "gap = confidence[inside].mean() - right[inside].float().mean()  ->  "
+        "gap = right[inside].float().mean() - confidence[inside].mean()": "the next line takes its absolute value",
     },
 }

@@ -109,8 +109,8 @@ check("day12.threshold_for_recall", threshold_for_recall)
 
 # %% [markdown]
 # A threshold equal to the k-th highest score of the true ones finds k of them (more if there are ties), and any higher threshold finds
-# fewer. "At least" asks for rounding up. The small `1e-6` keeps `0.7 * 10`, which a computer may take for 7.000000000000001, from
-# becoming 8. `torch.quantile` is tempting, but it interpolates between two scores, and then the threshold belongs to no sample.
+# fewer. "At least" asks for rounding up. The small `1e-6` keeps `0.28 * 25`, which is 7.000000000000001 to a
+# computer, from becoming 8. `torch.quantile` is tempting, but it interpolates between two scores, and then the threshold belongs to no sample.
 
 # %% [markdown]
 # ## The expected calibration error ★★★
