@@ -49,7 +49,7 @@ from torch.utils.tensorboard import SummaryWriter
 from nnlab_helpers.data import Normalize, TensorLoader, load_images
 from nnlab_helpers.device import pick_device, seed_everything
 from nnlab_helpers.exercises import check, hint
-from nnlab_helpers.plots import PALETTE, label_lines, plot_band, show_images, use_style
+from nnlab_helpers.plots import PALETTE, label_lines, show_images, use_style
 from nnlab_helpers.train import fit
 
 seed_everything(0)
@@ -152,7 +152,7 @@ print(path.name.rsplit(".", 4)[0] + ".<seconds>.<computer>.<process>.<count>")
 
 # %% [markdown]
 # Inside, each record is eight bytes that say how long it is, four bytes of checksum, the content, and a checksum of that.
-# A reader takes six lines. (We skip the checksums. The content is a *protocol buffer*, a compact form of nested
+# A reader takes a few lines. (We skip the checksums. The content is a *protocol buffer*, a compact form of nested
 # fields, for which TensorBoard brings the decoder.)
 
 # %%
@@ -310,6 +310,9 @@ check("day11.both_losses", both_losses)
 # %% [markdown]
 # ## Smooth, but do not lie
 #
+# The loss of one batch jumps about: a hundred digits are a small sample, and the next hundred may be harder. Yet it is
+# there from the first update on, when validation has not seen anything yet. Can one have both, early and calm?
+#
 # TensorBoard has a slider called *smoothing*. It replaces each value by a running average: with weight $w$,
 # $a_t = w\,a_{t-1} + (1 - w)\,x_t$, where $a_0 = 0$. This is the running average that Adam keeps of the gradient.
 #
@@ -449,7 +452,8 @@ for low in (0.01, 0.05, 0.25):
     pair = [[quantile(f.histogram_value, q) for f in films] for q in (low, 1 - low)]
     ax.fill_between(epochs, *pair, color=PALETTE[0], alpha=0.25, linewidth=0)
     ax.text(epochs[-1] + 0.1, pair[1][-1], f"{1 - low:.0%} lie below", va="center")
-ax.set(xlabel="epoch", ylabel="weight in the first layer", xlim=(1, 7.6))
+ax.set(xlabel="epoch", ylabel="weight in the first layer")
+ax.set(xlim=(1, 7.4), xticks=epochs)
 ax.set_title("The weights of the first layer spread as it learns")
 widths = [quantile(f.histogram_value, 0.99) - quantile(f.histogram_value, 0.01) for f in films]
 assert widths[-1] > 1.1 * widths[0], "the title no longer holds"
@@ -708,19 +712,19 @@ plt.show()
 #
 # ### Exercise: the best rate, not the luckiest run ★★★
 #
-# Write `best_rate(folder)`. `folder` (a `Path`) holds one folder for each run, named like `rate=0.01,seed=2`; in each, the event
+# Write `winning_rate(folder)`. `folder` (a `Path`) holds one folder for each run, named like `rate=0.01,seed=2`; in each, the event
 # files have the scalar `loss/val`, once for each epoch. A run's result is the **lowest** value of its `loss/val`. Return the rate,
 # as a float, whose results have the lowest **mean** over its seeds. Not every rate has equally many seeds. For runs with
 # the results 0.1 and 0.9 at rate 0.1, and 0.3 and 0.4 at rate 0.01, the answer is 0.01. Files in `folder` that are
 # no folders are to be passed over. `read` from above may be used.
 
 # %%
-def best_rate(folder):
+def winning_rate(folder):
     """The learning rate with the lowest mean result over its seeds."""
     ...  # your code here
 
 
-check("day11.best_rate", best_rate)
+check("day11.winning_rate", winning_rate)
 
 # %% [markdown]
 # ## Does watching change what is watched?
@@ -875,7 +879,7 @@ if not dashboards(logs):
 # *By itself*: in a terminal, `tensorboard --logdir FOLDER --host 127.0.0.1`, and open the address that it prints. Ctrl-C ends
 # it. For a run on another machine, start it there, and here
 # `ssh -L 6006:127.0.0.1:6006 MACHINE` brings its port 6006 to yours; `--bind_all` would show your runs to everyone on the
-# network. The folder to give it is `logs`.
+# network. `print(logs)` tells the folder of today's runs.
 
 # %%
 close_dashboards(logs)

@@ -257,7 +257,7 @@ class Quiet:
 
 class LeavesEval(Quiet):
     def back(self, model, mode):
-        pass
+        model.eval()
 
 
 class AlwaysTrains(Quiet):
@@ -338,14 +338,14 @@ ANSWERS = {
             (ClippingNorms, "may only look"),
         ],
     ),
-    "day11.best_rate": Answers(
+    "day11.winning_rate": Answers(
         right=[rate_by_sorting],
         wrong=[
             (rate_luckiest, "has the luckiest run"),
             (rate_by_last, "compares the last epochs"),
             (rate_by_sum, "compares sums"),
             (rate_highest, "highest mean"),
-            (rate_as_text, "expected"),
+            (rate_as_text, "got '0.01'"),
         ],
     ),
     "day11.quiet_hook": Answers(
@@ -356,8 +356,8 @@ ANSWERS = {
             (DrawsNumbers, "random numbers have moved on"),
             (SharesMemory, "share their memory"),
             (KeepsGraph, "belongs to the graph"),
-            (NeverEvaluates, "a model that has dropout"),
-            (InPercent, "percent"),
+            (NeverEvaluates, "in training mode while it was asked"),
+            (InPercent, "in per cent"),
         ],
     ),
 }

@@ -128,7 +128,7 @@ check("day11.gradient_norms", GradientNorms)
 # *From a folder of runs, the rate whose lowest validation losses have the lowest mean over its seeds.*
 
 # %%
-def best_rate(folder):
+def winning_rate(folder):
     """The learning rate with the lowest mean result over its seeds."""
     results = {}
     for run in folder.iterdir():
@@ -139,7 +139,7 @@ def best_rate(folder):
     return min(results, key=lambda rate: sum(results[rate]) / len(results[rate]))
 
 
-check("day11.best_rate", best_rate)
+check("day11.winning_rate", winning_rate)
 
 
 # %% [markdown]
