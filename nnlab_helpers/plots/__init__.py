@@ -1,5 +1,6 @@
 """Figures with one look: colour-blind-safe, labelled at the line's end, readable at 700 pixels."""
 
+from nnlab_helpers.plots.curves import plot_precision_recall, plot_reliability, plot_roc
 from nnlab_helpers.plots.effects import plot_effects
 from nnlab_helpers.plots.images import plot_confusion, show_images
 from nnlab_helpers.plots.style import PALETTE, label_lines, plot_band, use_style
@@ -17,6 +18,9 @@ __all__ = [
     "plot_gradient_flow",
     "plot_history",
     "plot_paths",
+    "plot_precision_recall",
+    "plot_reliability",
+    "plot_roc",
     "show_images",
     "use_style",
 ]
