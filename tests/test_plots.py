@@ -59,6 +59,15 @@ def test_names_stand_at_the_right_of_an_inverted_axis():
     assert ax.texts[0].xy == (1.0, 5.0)
 
 
+def test_names_stand_beside_their_lines_before_anything_was_drawn():
+    figure, ax = plt.subplots()
+    ax.plot([0, 50], [0, 4000], label="steep")  # the limits wait to be fitted until somebody asks for them
+    ax.plot([0, 50], [0, 10], label="flat")
+    plots.label_lines(ax)
+    figure.canvas.draw()
+    assert all(abs(t.xyann[1]) < 1 for t in ax.texts)
+
+
 def test_a_line_that_ends_in_nan_is_named_at_its_last_finite_point():
     _, ax = plt.subplots()
     ax.plot([0, 1, 2], [3.0, 4.0, np.nan], label="diverged")

@@ -60,6 +60,7 @@ def label_lines(ax: Axes, gap: float = 13.0) -> None:
     Call it last, once scales, limits and title are set. Where ends lie close, the names move apart, to `gap` points
     from each other, and stay beside the axes.
     """
+    ax.get_xlim(), ax.get_ylim()  # limits that still wait to be fitted to the data are fitted now
     ends = []
     for line in ax.get_lines():
         data = np.column_stack([np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)])
