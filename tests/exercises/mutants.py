@@ -6,6 +6,7 @@ import ast
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 SWAPPED_OPERATORS: dict[type, list[type]] = {
     ast.Add: [ast.Sub], ast.Sub: [ast.Add], ast.Mult: [ast.Div], ast.Div: [ast.Mult], ast.FloorDiv: [ast.Div],
@@ -83,6 +84,11 @@ def replacements(node: ast.AST) -> Iterator[ast.AST | None]:
         yield from node.values
     elif isinstance(node, ast.Call):
         yield from other_calls(node)
+    elif isinstance(node, ast.Dict):
+        for one, other in pairwise(range(len(node.values))):
+            values = list(node.values)
+            values[one], values[other] = values[other], values[one]
+            yield ast.Dict(node.keys, values)
     elif isinstance(node, ast.AugAssign):
         for operator in SWAPPED_OPERATORS.get(type(node.op), []):
             yield ast.AugAssign(node.target, operator(), node.value)

@@ -88,6 +88,7 @@ def f(x, dim=1):
         raise ValueError(f"{dim} - 1")
     total = x.sum(dim=0) - 2.0
     total.add_(1)
+    names = {"a": 1.5, "b": x}
     return total
 '''
 CHANGED = "total = x.sum(dim=0) - 2.0"
@@ -107,6 +108,7 @@ CHANGED = "total = x.sum(dim=0) - 2.0"
         (CHANGED, "(removed)"),
         ("total.add_(1)", "(removed)"),
         ("if dim > 9:", "if dim >= 9:"),
+        ("names = {'a': 1.5, 'b': x}", "names = {'a': x, 'b': 1.5}"),
         ("return total", "return -total"),
     ],
 )
