@@ -16,12 +16,12 @@
 #
 # A program with a mistake usually crashes. A training run with a mistake usually trains: a little worse, or not at all,
 # or better than is possible. Nothing turns red. Today is a clinic. You get five instruments, try them on a healthy run,
-# and then meet eleven patients: each is a short piece of code with one fault in it. You see the symptom first, name the
-# illness, and only then see the code and mend it.
+# and then meet eleven patients. Each is a short piece of code with one fault in it. You see the symptom first, name the
+# fault, and only then see the code and mend it.
 #
 # **By the end you can**
 #
-# - measure five things that tell a healthy run from a sick one before you wait for it to finish;
+# - measure five things that tell a healthy run from a sick one, long before it has finished;
 # - go from a symptom (a curve, a histogram, a number) to the few faults that can cause it;
 # - mend eleven classic faults, and tell a cure from something that only hides the symptom;
 # - work through a checklist in the right order: data, first loss, one batch, then everything.
@@ -42,7 +42,7 @@ from nnlab_helpers.augment import Shift
 from nnlab_helpers.data import Normalize, TensorLoader, load_images
 from nnlab_helpers.device import pick_device, seed_everything
 from nnlab_helpers.exercises import check, clinic, hint
-from nnlab_helpers.plots import PALETTE, label_lines, show_images, use_style
+from nnlab_helpers.plots import PALETTE, label_lines, plot_band, show_images, use_style
 
 seed_everything(0)
 device = pick_device()
@@ -76,8 +76,8 @@ fresh_x, fresh_y = batch_of(fresh_index)
 
 
 # %% [markdown]
-# The first instrument is your own eye. Look at what the network is *given*, after all loading, shuffling, augmenting and
-# normalising, and not at the files it came from. Pictures with their labels, and a few numbers about them.
+# Before any instrument come your own eyes. Look at what the network is *given*, after all loading, shuffling, augmenting
+# and normalising, and not at the files it came from: pictures with their labels, and a few numbers about them.
 
 # %%
 def describe(x):
@@ -167,14 +167,13 @@ assert abs(first_loss - math.log(10)) < 0.1
 
 # %% [markdown]
 # **Second: overfit one batch.** Take 50 digits and train on those alone. A network with a thousand weights for each of
-# them must be able to learn them by heart. If it cannot, the fault is in the model, the loss or the step, and a larger
-# set will not help.
+# them must be able to learn them by heart. If it cannot, a larger set will not help.
 #
 # > **Predict.** We do it twice: with the labels as they are, and with the 50 labels dealt out anew at random, once and
-# > for all. After 200 steps, what is the loss of the second? Near 0, near $\log 10$, or in the middle?
+# > for all. After 100 steps, what is the loss of the second? Near 0, near $\log 10$, or in the middle?
 
 # %% tolerance={"atol": 0.05, "rtol": 0.6}
-def one_batch(y50, seed, steps=200):
+def one_batch(y50, seed, steps=100):
     """The loss after `steps` steps on the first 50 digits with labels `y50`."""
     model = make_net(seed)
     optimizer = torch.optim.SGD(model.parameters(), lr=RATE)
@@ -185,12 +184,13 @@ for seed in range(3):
     dealt = y[:50][torch.randperm(50, generator=torch.Generator().manual_seed(seed))]
     true_end, dealt_end = one_batch(y[:50], seed), one_batch(dealt, seed)
     print(f"seed {seed}: true labels {true_end:.3f}, dealt at random {dealt_end:.3f}")
-    assert true_end < 0.05 and dealt_end < 0.3
+    assert true_end < 0.1 and dealt_end < 0.3
+assert sum(p.numel() for p in healthy.parameters()) > 50 * 1_000
 
 
 # %% [markdown]
-# **What happened.** It learns nonsense by heart nearly as well, far below $\log 10$. So this test acquits the
-# model, the loss and the step, and nobody else: data that is wrong in the same way every time passes it.
+# **What happened.** It learns nonsense by heart nearly as well, far below $\log 10$. So this test can acquit
+# the model, the loss and the step, and nobody else. Data that is wrong in the same way every time passes it.
 
 # %% [markdown]
 # **Third: gradients, layer by layer.** After one `backward`, the norm (the length) of each layer's gradient. You look for
@@ -226,6 +226,8 @@ def watch_updates(model):
     ratios, before = [], []
 
     def look(model, inputs):
+        if len(ratios) == 20:  # enough seen
+            return
         now = [layer.weight.detach().clone() for layer in linear_layers(model)]
         if before:
             pairs = zip(before, now, strict=True)
@@ -237,43 +239,47 @@ def watch_updates(model):
 
 
 # %% [markdown]
-# > **Predict.** The same network, one epoch of 20 steps, at our rate, at a tenth of it, and at ten times it. In the
-# > *first* step the ratios must differ by factors of ten. And in the last one, twenty steps on?
+# > **Predict.** The same network at our rate, at a tenth of it, and at ten times it. In the *first* step the ratios must
+# > differ by factors of ten. Twelve steps later: by more than that, by less, or by as much?
 
-# %% tolerance={"rtol": 0.5}
-ratios = {}
-for name, factor in {"a tenth": 0.1, "our rate": 1, "ten times": 10}.items():
-    model = make_net(0)
-    seen = watch_updates(model)
-    optimizer = torch.optim.SGD(model.parameters(), lr=factor * RATE)
-    train(model, shuffled(x, y), optimizer, epochs=2)
-    ratios[name] = torch.tensor(seen)[:20].mean(dim=1)  # [20]: mean over the layers
-    print(f"{name:9}  first step {ratios[name][0]:.4f}")
-low, our, high = (ratios[name] for name in ratios)
-print(low, our, high)
-assert torch.allclose(high[0], 100 * low[0], rtol=0.01)
-#assert high[10:].min() > 20 * our[10:].max(), "in the title and the text"
-assert 3 < our[-1] / low[-1] < 30
+# %% tolerance={"rtol": 0.8}
+FACTORS = {"a tenth of it": 0.1, "our rate": 1.0, "ten times": 10.0}
+ratios = {name: [] for name in FACTORS}
+for name, factor in FACTORS.items():
+    for seed in range(3):
+        model = make_net(seed)
+        seen = watch_updates(model)
+        optimizer = torch.optim.SGD(model.parameters(), lr=factor * RATE)
+        train(model, shuffled(x[:650], y[:650]), optimizer, epochs=1)
+        ratios[name].append(torch.tensor(seen).mean(dim=1))  # [12]: over the layers
+    ratios[name] = torch.stack(ratios[name])  # [seeds, 12]
+    first, largest = ratios[name][:, 0].mean(), ratios[name].amax(dim=1).mean()
+    print(f"{name:13}  first step {first:.4f}   largest of the twelve {largest:.3f}")
+low, our, high = ratios.values()
+assert torch.allclose(high[:, 0], 100 * low[:, 0], rtol=0.01)
+assert (high.amax(dim=1) > 0.5).all() and our.max() < 0.1
+assert low.amax(dim=1).max() < 2 * low[:, 0].min()
 
 # %%
-fig, ax = plt.subplots(figsize=(7, 3.4))
-for name, values in ratios.items():
-    ax.plot(range(1, 21), values.clamp(max=100), label=name)
-ax.set(yscale="log", xlabel="step", ylabel="update ratio (at most 100 shown)")
-ax.set(xticks=[1, 5, 10, 15, 20])
+fig, ax = plt.subplots(figsize=(7, 3.2))
+for name, runs in ratios.items():
+    plot_band(ax, range(1, 13), runs, name)
+ax.set(yscale="log", xlabel="step", ylabel="update ratio", xticks=[1, 4, 8, 12])
+ax.set_yticks([0.001, 0.01, 0.1, 1], ["0.001", "0.01", "0.1", "1"])
+ax.minorticks_off()
 ax.set_title("Ten times the rate runs away, a tenth of it crawls")
 label_lines(ax)
 plt.show()
 
 
 # %% [markdown]
-# **What happened.** Between a tenth of the rate and ours the distance stays within a factor of 3 to 30. At ten times the
-# rate it does not: each step overshoots, finds a larger gradient, and makes a larger step. A common rule of
-# thumb is a ratio around 1/1000 in a long run. Ours is higher because our run is so short; a factor of ten from what your
-# own healthy runs show is worth a look, and so is an exact zero.
+# **What happened.** At a tenth of the rate the ratio hardly changes. At ten times the rate it runs away, in every seed: a
+# step overshoots, finds a larger gradient, and the next is longer still, until some move the weights by more than half of
+# their own size. A common rule of thumb is a ratio around 1/1000 in a long run. Ours is higher, because
+# our run is so short. Worth a look are a factor of ten from what your own healthy runs show, and an exact zero.
 
 # %% [markdown]
-# **Fifth: activations.** Which share of a layer's units answers to any image at all? A ReLU unit that is silent for
+# **Fifth: live units.** Which share of a layer's units answers to any image at all? A ReLU unit that is silent for
 # every image gets no gradient (day 3).
 
 # %%
@@ -332,7 +338,7 @@ with warnings.catch_warnings(record=True) as warned:
         run(patient, make_net(0), x[:100], y[:100], epochs=2)
     fed = clinic.patient_g(digits.images[train_index].to(device), *normalize.mean,
                            *normalize.std)
-    loaders = clinic.patient_h(digits, train_index, val_index, Shift(5),
+    loaders = clinic.patient_h(digits, train_index, val_index, Shift(3),
                                normalize, device)
     parts = clinic.patient_i(1_500, 500, torch.Generator().manual_seed(0))
     clinic.patient_j(healthy, val_x, val_y)
@@ -347,16 +353,20 @@ assert not warned
 # %% [markdown]
 # ### Six curves
 #
-# Patients A to F spoil the training itself. Here is each beside the healthy run, with the same starting weights and the
-# same 12 epochs, and below it the update ratio of each layer in the first 20 steps.
+# Patients A to F spoil the training itself. Here is each beside the healthy run (grey), with the same starting weights and
+# the same 12 epochs; the dotted line is $\log 10$. Below are the update ratios of each layer in the first 20 steps. There
+# the grey line is the healthy mean over the layers.
 
 # %%
+seen = watch_updates(well := make_net(0))
+train(well, shuffled(x, y), torch.optim.SGD(well.parameters(), lr=RATE), epochs=2)
+grey = torch.tensor(seen).mean(dim=1)  # [20]
 histories, updates, nets = {}, {}, {}
 for patient in "ABCDEF":
     nets[patient] = make_net(0)
     seen = watch_updates(nets[patient])
     histories[patient] = run(patient, nets[patient], x, y)
-    updates[patient] = torch.tensor(seen)[:20]  # [20, layers]
+    updates[patient] = torch.tensor(seen)  # [20, layers]
 
 # %%
 fig, axes = plt.subplots(2, 3, figsize=(7, 4.4), sharex=True, sharey=True)
@@ -377,23 +387,28 @@ plt.show()
 # %%
 fig, axes = plt.subplots(2, 3, figsize=(7, 4.4), sharex=True, sharey=True)
 for ax, (patient, seen) in zip(axes.flat, updates.items(), strict=True):
-    ax.plot(range(1, 21), our, color="0.6")
+    ax.plot(range(1, 21), grey, color="0.6")
     for layer, colour in enumerate((PALETTE[0], PALETTE[1], PALETTE[2])):
         shown = seen[:, layer].nan_to_num(99).clamp(1e-5, 10)
         ax.plot(range(1, 21), shown, color=colour, label=f"layer {layer + 1}")
     ax.set_title(f"Patient {patient}", fontsize=11)
     ax.set(yscale="log", ylim=(5e-6, 20), xticks=[1, 10, 20])
+    ax.set_yticks([1e-5, 1e-3, 0.1, 10], ["0", "0.001", "0.1", "10 +"])
+    ax.minorticks_off()
 axes[0, 0].legend(fontsize=9, loc="lower right")
 fig.suptitle("Update ratios of the same six, layer by layer", weight="bold")
 fig.supxlabel("step", fontsize=11)
-fig.supylabel("update ratio (0 is drawn at the lower edge)", fontsize=11)
+fig.supylabel("update ratio", fontsize=11)
 assert (updates["D"][:, :2] == 0).all() and (updates["F"][:, 2] == 0).all()
 plt.show()
 
 
 # %% [markdown]
-# The dotted line is $\log 10$; the grey one in the second figure is the healthy mean over its layers. The other
-# instruments fit into a table. "One batch" is the highest loss in the second half of 100 steps on 50 digits.
+# Ask three things of a curve: does it leave the dotted line, does it come back, and where does it come to rest? And three
+# of the ratios: does a layer stand still, is the very first step far from the grey line, or does it drift away later?
+#
+# The other instruments fit into a table. "One batch" is the highest loss in the second half of 60 steps on 50 digits,
+# "alive" the share of live units in the second hidden layer before training.
 #
 # > **Predict.** Which of the six fail the first test, the loss before the first step?
 
@@ -403,15 +418,15 @@ def told(loss):
 
 
 firsts = {}
-print("     first loss   one batch   alive before   reads of the training digits")
+print("          first loss   one batch    alive   training digits read")
 for patient in ("healthy", *"ABCDEF"):
     model, small = make_net(0), make_net(0)
     run(patient, model, x, y, epochs=0)  # no training: only what comes before it
-    worst = run(patient, small, x[:50], y[:50], epochs=100)
+    worst = run(patient, small, x[:50], y[:50], epochs=60)
     final = share_read(nets.get(patient, healthy), [(x, y)])
-    worst, firsts[patient] = max(worst[50:]), worst[0]
-    print(f"{patient:7}   {firsts[patient]:.1f}   {told(worst):>9}"
-          f"   {alive(model, x)[-1]:10.1%}   {final:20.1%}")
+    worst, firsts[patient] = max(worst[30:]), worst[0]
+    print(f"{patient:7}   {firsts[patient]:10.1f}   {told(worst):>9}"
+          f"   {alive(model, x)[-1]:6.1%}   {final:20.1%}")
     if patient in "ABCDE":
         assert not worst < 1.4
 assert all(abs(first - math.log(10)) < 0.1 for first in firsts.values())
@@ -419,13 +434,13 @@ assert all(abs(first - math.log(10)) < 0.1 for first in firsts.values())
 
 # %% [markdown]
 # **What happened.** None. All six start near $\log 10$. A test that everybody passes still tells something: the starting
-# weights are not too large, and no answer has leaked into the input. The second test is harder, five of the six fail it.
-# But patients can fail the same test for different reasons, so use the columns together.
+# weights are not too large, and no answer has leaked into the input. One batch is harder: five of the six fail it, for
+# five different reasons. Only the columns together tell them apart.
 #
 # ### Three about the data
 #
-# G prepares the inputs, H makes the two loaders, I divides the digits. We first train on what G has prepared,
-# and look at the numbers that it feeds.
+# G prepares the inputs, H makes the two loaders, I divides the digits. We train on what G has prepared, and look at the
+# numbers that it feeds.
 
 # %% tolerance={"atol": 4.0, "rtol": 0.3}
 def trained(x, y, seed=0, epochs=EPOCHS):
@@ -446,17 +461,19 @@ fig, axes = plt.subplots(1, 2, figsize=(7, 2.8), sharey=True)
 for ax, values, name in zip(axes, (x, fed), ("Healthy", "Patient G")):
     bins = torch.linspace(-0.5, 3.0, 36)
     counts = torch.histogram(values.cpu().flatten(), bins)[0]
-    ax.bar(bins[:-1], counts / counts.sum() * 100, width=0.1, align="edge")
-    ax.set(yscale="log", xlabel="input value", ylim=(0.01, 110))
+    ax.stairs(counts / counts.sum() * 100, bins, fill=True)
+    ax.set(yscale="log", xlabel="input value", ylim=(0.05, 150))
+    ax.set_yticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
+    ax.minorticks_off()
     ax.set_title(name, fontsize=11)
 axes[0].set_ylabel("share of pixels (%)")
-fig.suptitle("Most of the values in between are gone", weight="bold")
-assert len(fed.unique()) < 5 < len(x.unique())
+fig.suptitle("Patient G feeds two values where health feeds 256", weight="bold")
+assert len(fed.unique()) == 2 and len(x.unique()) == 256
 plt.show()
 
 # %% [markdown]
-# Nine in ten loss curves of G look harmless. The histogram does not. For I we train on its training part, and measure on
-# that, on its validation part, and on 2,000 fresh digits that took no part in anything. Three seeds.
+# For I we train on its training part, and measure on that, on its validation part, and on the 2,000 fresh digits that took
+# no part in anything. Three seeds.
 
 # %% tolerance={"atol": 3.0, "rtol": 0.2}
 all_x, all_y = torch.cat([x, val_x]), torch.cat([y, val_y])
@@ -466,7 +483,7 @@ for seed in range(3):
     given = [part.to(device) for part in given]
     sound = torch.arange(1_500, device=device).split([1_000, 500])
     for name, (a, b) in {"healthy": sound, "patient I": given}.items():
-        model = trained(all_x[a], all_y[a], seed)
+        model = trained(all_x[a], all_y[a], seed, epochs=7)
         sets = [(all_x[a], all_y[a]), (all_x[b], all_y[b]), (fresh_x, fresh_y)]
         share[name].append([share_read(model, [one]) for one in sets])
 for name, rows in share.items():
@@ -475,13 +492,14 @@ for name, rows in share.items():
           f"  fresh {mean[2]:.1%}")
 gaps = {name: torch.tensor(rows)[:, 1] - torch.tensor(rows)[:, 2]
         for name, rows in share.items()}
-assert gaps["patient I"].min() > 0.08 > gaps["healthy"].abs().max()
+assert gaps["patient I"].min() > 0.05 > gaps["healthy"].max()
 
 # %% [markdown]
 # ### How the measuring went
 #
 # H (the loaders) and J (a function that measures accuracy) have something in common: ask them twice, and you get two
-# answers. One finished network with dropout, measured twenty times on the same digits:
+# answers. Here one finished network with dropout is measured twelve times on the same digits: in the healthy way, with H's
+# validation loader, and by J. The points lie on top of each other where nothing changes.
 
 # %%
 seed_everything(0)
@@ -490,8 +508,8 @@ sleepy = nn.Sequential(nn.Flatten(), nn.Linear(784, 128), nn.ReLU(), nn.Dropout(
 train(sleepy, shuffled(x, y), torch.optim.SGD(sleepy.parameters(), lr=RATE), EPOCHS)
 sides = [(x, y), (val_x, val_y)]
 _, val_loader = loaders  # those of patient H
-asked = {name: torch.zeros(2, 20) for name in ("healthy", "patient H", "patient J")}
-for k in range(20):
+asked = {name: torch.zeros(2, 12) for name in ("healthy", "patient H", "patient J")}
+for k in range(12):
     for side, (a, b) in enumerate(sides):
         asked["healthy"][side, k] = share_read(sleepy, [(a, b)])
         asked["patient J"][side, k] = clinic.patient_j(sleepy, a, b)
@@ -505,11 +523,11 @@ assert spread["patient H"][0] == 0 and spread["patient H"][1] > 0.01
 fig, axes = plt.subplots(1, 2, figsize=(7, 2.6), sharey=True)
 for side, (ax, title) in enumerate(zip(axes, ("Training digits", "Validation digits"))):
     for row, (name, values) in enumerate(asked.items()):
-        ax.plot(100 * values[side], torch.full((20,), -row), "o", alpha=0.4)
+        ax.plot(100 * values[side], torch.full((12,), -row), "o", alpha=0.4)
     ax.set(xlabel="accuracy (%)", ylim=(-2.6, 0.6))
     ax.set_yticks([0, -1, -2], list(asked))
     ax.set_title(title, fontsize=11)
-fig.suptitle("Asked twenty times, two of the three change their mind", weight="bold")
+fig.suptitle("Asked twelve times, two of the three change their mind", weight="bold")
 plt.show()
 
 # %% [markdown]
@@ -524,11 +542,10 @@ with torch.no_grad():
     whole = F.cross_entropy(healthy(val_x), val_y).item()
 fig, ax = plt.subplots(figsize=(7, 2.8))
 ax.plot(sizes, by_size, label="patient K")
-ax.axhline(whole, color="0.6", zorder=0)
-ax.text(sizes[0], whole, "all 500 at once ", color="0.4", ha="right", va="center")
-ax.set(xlabel="batch size", ylabel="validation loss", xlim=(-70, 500))
+ax.plot([50, 500], [whole, whole], color="0.5", zorder=0, label="all 500\nat once")
+ax.set(xlabel="batch size", ylabel="validation loss")
 ax.set_title("The same network, the same digits, another loss for each size")
-label_lines(ax)
+label_lines(ax, gap=30)
 assert max(by_size) - min(by_size) > 0.1 * whole
 plt.show()
 
@@ -664,7 +681,7 @@ check("day13.patient_d", patient_d)
 #
 # One epoch of batches: `x` is `[N, ...]`, `y` is `[N]`. It returns a list of pairs `(x, y)` of `batch_size` samples each, the
 # last one smaller where it does not divide. Every sample comes once, in a random order that is new at every call, and all
-# randomness comes from `generator`. Before you mend it, use the first instrument: what would `show_images` show?
+# randomness comes from `generator`. Before you mend it, use your eyes: what would `show_images` show of a batch?
 
 # %%
 def patient_e(x, y, batch_size, generator):
@@ -811,7 +828,7 @@ check("day13.patient_k", patient_k)
 # 5. **Measure twice**: the same network and digits must give the same number, whatever the batch size.
 # 6. **Disbelieve good news**: keep some digits that took no part in anything.
 #
-# Instruments 2 to 4 fit into one function, which takes less than a second. Call it before every long run.
+# Points 2 to 4 fit into one function. Call it before every long run; it costs a hundred steps.
 
 # %%
 def checklist(model, x, y, classes=10, learning_rate=RATE):
@@ -825,7 +842,7 @@ def checklist(model, x, y, classes=10, learning_rate=RATE):
         suspicions.append("live units")
     seen = watch_updates(model)
     optimizer = torch.optim.SGD(model.parameters(), lr=learning_rate)
-    if not train(model, [(x, y)], optimizer, epochs=200)[-1] < 0.1:
+    if not train(model, [(x, y)], optimizer, epochs=100)[-1] < 0.1:
         suspicions.append("one batch")
     if not 1e-4 < min(seen[0]) <= max(seen[0]) < 0.1:
         suspicions.append("update ratio")
@@ -858,8 +875,8 @@ assert alarms["rate / 100"] == ["one batch", "update ratio"]
 # %% [markdown]
 # ## Recap
 #
-# - **Five instruments** before any long run: inputs and labels as fed, the first loss, one batch learned by heart, gradients and
-#   update ratios per layer, live units. Know what they show when all is well.
+# - **Your eyes and five instruments** before any long run: inputs and labels as fed; then the first loss, one batch learned by
+#   heart, gradients and update ratios per layer, live units. Know what they show when all is well.
 # - **From symptom to fault**: each test acquits some parts and leaves others. One batch acquits model, loss and step, but
 #   not the data; a number that changes when nothing has changed accuses the measuring.
 # - **A cure takes the cause away.** A smaller rate, a removed augmentation or a dropped batch can make a symptom go and
