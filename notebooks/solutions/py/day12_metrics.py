@@ -42,8 +42,9 @@ check("day12.precision_recall", precision_recall)
 
 # %% [markdown]
 # Summing over `dim=0` lets the row index, the true class, disappear: what remains is how often each class was *called*.
-# The counts are whole numbers, so a sum below 1 is 0, and then the diagonal entry, which is part of it, is 0 too. `clamp(min=1)`
-# turns 0/0 into 0/1 and leaves every other sum alone. Adding a small number everywhere would bend all the others.
+# The counts are whole numbers, so a sum below 1 is 0, and then the diagonal entry, which is part of it, is 0 too.
+# `clamp(min=1)` turns 0/0 into 0/1 and leaves every other sum alone. Adding a small number everywhere would bend all
+# the others.
 
 # %% [markdown]
 # ## F1 over batches ★★☆
@@ -65,8 +66,9 @@ check("day12.f1_over_batches", f1_over_batches)
 
 
 # %% [markdown]
-# Counts add up over batches; ratios do not. For accuracy one could still weigh each batch by its size, because its denominator *is*
-# that size. The denominator of F1 is $2\,TP + FP + FN$, another number in each batch, so no weighting by size repairs the mean.
+# Counts add up over batches; ratios do not. For accuracy one could still weigh each batch by its size, because its
+# denominator *is* that size. The denominator of F1 is $2\,TP + FP + FN$, another number in each batch, so no weighting
+# by size repairs the mean.
 
 # %% [markdown]
 # ## The area without a curve ★★☆
@@ -85,11 +87,13 @@ check("day12.auc", auc)
 
 
 # %% [markdown]
-# Walking down the list of scores, each positive raises the ROC curve by $1/P$ and each negative moves it to the right by $1/N$. The area under the
-# curve is therefore a sum of small rectangles, one for each pair in which the positive came first. Tied samples are passed together: the
-# curve takes the diagonal there, and half of the rectangle lies below it.
+# Walking down the list of scores, each positive raises the ROC curve by $1/P$ and each negative moves it to the right
+# by $1/N$. The area under the curve is therefore a sum of small rectangles, one for each pair in which the positive
+# came first. Tied samples are passed together: the curve takes the diagonal there, and half of the rectangle lies below
+# it.
 #
-# All pairs at once need P times N numbers. For large sets one sorts and counts ranks, which is the Mann-Whitney U statistic.
+# All pairs at once need P times N numbers. For large sets one sorts and counts ranks, which is the Mann-Whitney U
+# statistic.
 
 # %% [markdown]
 # ## Find at least that many ★★☆
@@ -108,9 +112,10 @@ check("day12.threshold_for_recall", threshold_for_recall)
 
 
 # %% [markdown]
-# A threshold equal to the k-th highest score of the true ones finds k of them (more if there are ties), and any higher threshold finds
-# fewer. "At least" asks for rounding up. The small `1e-6` keeps `0.28 * 25`, which is 7.000000000000001 to a
-# computer, from becoming 8. `torch.quantile` is tempting, but it interpolates between two scores, and then the threshold belongs to no sample.
+# A threshold equal to the k-th highest score of the true ones finds k of them (more if there are ties), and any higher
+# threshold finds fewer. "At least" asks for rounding up. The small `1e-6` keeps `0.28 * 25`, which is 7.000000000000001
+# to a computer, from becoming 8. `torch.quantile` is tempting, but it interpolates between two scores, and then the
+# threshold belongs to no sample.
 
 # %% [markdown]
 # ## The expected calibration error ★★★
@@ -133,9 +138,10 @@ check("day12.expected_calibration_error", expected_calibration_error)
 
 
 # %% [markdown]
-# The absolute value is taken inside the loop: a model that promises too much in one bin and too little in another is wrong
-# in both, and the two must not cancel. Each gap is multiplied by its *count*, and the division by N comes once at the end. There is a
-# shorter way, too: share times gap is $\frac{1}{N}\,|\sum (\text{confidence} - \text{right})|$ over the bin, so no mean is needed at all.
+# The absolute value is taken inside the loop: a model that promises too much in one bin and too little in another is
+# wrong in both, and the two must not cancel. Each gap is multiplied by its *count*, and the division by N comes once at
+# the end. There is a shorter way, too: share times gap is $\frac{1}{N}\,|\sum (\text{confidence} - \text{right})|$ over
+# the bin, so no mean is needed at all.
 
 # %% [markdown]
 # ## How many digits are needed? ★☆☆
@@ -151,8 +157,8 @@ def needed_samples(margin, accuracy, z=1.96):
 check("day12.needed_samples", needed_samples)
 
 # %% [markdown]
-# Square both sides of $z\sqrt{a(1-a)/n} \le m$ and solve for $n$. It is rounded *up*, because with fewer samples the interval would be
-# wider than allowed. For an accuracy near 98 % and a margin of 0.1 points the answer is
+# Square both sides of $z\sqrt{a(1-a)/n} \le m$ and solve for $n$. It is rounded *up*, because with fewer samples the
+# interval would be wider than allowed. For an accuracy near 98 % and a margin of 0.1 points the answer is
 
 # %%
 print(f"{needed_samples(0.001, 0.98):,}")
