@@ -66,7 +66,7 @@ def test_wrong(capsys) -> None:
     assert check(ID, lambda z: (z > 0).float()) is None
     indent = " " * len(f"✗ {ID}   ")
     assert capsys.readouterr().out == (
-        f"✗ {ID}   at z = -2.0 expected 0.01, got 0.0\n{indent}That is the derivative of plain ReLU.\n"
+        f"✗ {ID}   at z = [-2.0] expected [0.01], got [0.0]\n{indent}That is the derivative of plain ReLU.\n"
     )
 
 
@@ -174,19 +174,19 @@ class Hostile:
         (lambda: 1, "takes 0 positional arguments but 1 was given", ""),
         (in_place, "changes its input `z` in place", "compute new ones"),
         (resized, "changes its input `z` in place", ""),
-        (prints, "expected 0.01, got -2.0", "Your code printed:"),
+        (prints, "expected [0.01], got [-2.0]", "Your code printed:"),
         (deletes, "expected a Tensor of shape [1], got None", "Is a `return` missing?"),
-        (rebinds, "expected 0.01, got -2.0", ""),
+        (rebinds, "expected [0.01], got [-2.0]", ""),
         (generates, "got a generator", ""),
         (itself, "got a list of 1", ""),
         (lambda z: Hostile(), "got a Hostile", ""),
         (Hostile(), "a function or class was expected, got a Hostile", "without calling it"),
         (right(torch.ones(2)), "a function or class was expected, got a Tensor of shape [2]", "without calling it"),
         (lambda z: right(z).double().numpy(), "got a NumPy array", ""),
-        (lambda z: right(z) * float("nan"), "got nan", "NaN comes from"),
-        (lambda z: -right(z), "expected 0.01, got -0.01", "The sign is turned round."),
-        (lambda z: z / 2, "got -1.0", "Halved."),
-        (lambda z: z / 4, "got -0.5", "Halved."),
+        (lambda z: right(z) * float("nan"), "got [nan]", "NaN comes from"),
+        (lambda z: -right(z), "expected [0.01], got [-0.01]", "The sign is turned round."),
+        (lambda z: z / 2, "got [-1.0]", "Halved."),
+        (lambda z: z / 4, "got [-0.5]", "Halved."),
         (lambda z: right(z).sum(), "expected shape [1], got shape []", ""),
         (lambda z: right(z) + 0.1 * z.relu() * (z.numel() > 1), "at z[0, 0] = 2.262 exp", "12 entries differ"),
     ],
@@ -309,6 +309,8 @@ def test_classes_and_modules_can_be_called() -> None:
         ({"a": 1, "b": 2.5}, None, "at a = 1, b = 2.5 expected 2, got 1"),
         ({"a": "relu"}, None, "at a = 'relu' expected 2, got 1"),
         ({"a": [1, 2]}, None, "at a = [1, 2] expected 2, got 1"),
+        ({"a": torch.tensor(2.0)}, None, "at a = 2.0 expected 2, got 1"),
+        ({"a": torch.tensor([[2.0]])}, None, "at a = [[2.0]] expected 2, got 1"),
         ({"a": torch.ones(3, 4)}, None, "for a of shape [3, 4]: expected 2, got 1"),
         ({"a": nn.Linear(1, 1)}, None, "expected 2, got 1"),
         ({}, None, "expected 2, got 1"),

@@ -81,11 +81,11 @@ INDENT = " " * len("✗ day90.double   ")
         (
             "error",
             "✗ day90.double   NameError: name 'undefined' is not defined\n"
-            f"{INDENT}in line 3 of your code: `return y <= undefined`\n{INDENT}called with x = 3.0",
+            f"{INDENT}in line 3 of your code: `return y <= undefined`\n{INDENT}called with x = [3.0]",
         ),
         (
             "prints",
-            f"✗ day90.double   at x = 3.0 expected 6.0, got 3.0\n{INDENT}That is half of what was expected.\n"
+            f"✗ day90.double   at x = [3.0] expected [6.0], got [3.0]\n{INDENT}That is half of what was expected.\n"
             f"{INDENT}Your code printed:\n{INDENT}  <b>shape</b> torch.Size([1])",
         ),
         ("class stub", '○ day90.net   not attempted yet   hint("day90.net") gives the first of 2 hints'),

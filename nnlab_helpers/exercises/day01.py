@@ -267,8 +267,13 @@ def accumulate(answer: Callable[..., Any], t: Trial) -> None:
                 "The last, shorter batch was left out.": any_of(
                     sum(full) / len(full), want - parts[-1] * shares[-1], sum(full)
                 ),
-                "The number of samples is still in it: were sums added up?": any_of(
-                    want * len(x), want * len(x) / size
+                "The number of samples is still in it: were sums added up?": want * len(x),
+                "Each batch counts by how full it is, len(x_batch) / batch_size. It should count by its share of all "
+                "samples, len(x_batch) / len(x).": want * len(x) / size,
+                "Each batch counts as batch_size samples here, and the last one has fewer: take its own length, "
+                "len(x_batch) / len(x).": total * size / len(x),
+                "Divided by the number of samples, though a mean is divided already: multiply by len(x_batch).": (
+                    total / len(x)
                 ),
             },
         )

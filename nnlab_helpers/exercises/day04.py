@@ -222,6 +222,8 @@ def count_trainable(answer: Callable[..., Any], t: Trial) -> None:
                 ),
                 "Running statistics are buffers, not frozen parameters.": (trained, state - trained),
                 "Two numbers are asked for: (trainable, frozen).": trained,
+                "Was `.grad` looked at? It is empty before the first backward pass, and says nothing about the future. "
+                "Whether a parameter will be trained stands in `requires_grad`.": (0, trained + frozen),
             },
         )
 

@@ -156,18 +156,19 @@ def train_statistics(answer: Callable[..., Any], t: Trial) -> None:
             ("mean", got[0], lambda x, dim=channels: x.mean(dim=dim)),
             ("std", got[1], lambda x, dim=channels: x.std(dim=dim)),
         ):
-            want = reduce(x)
+            want, one = reduce(x), reduce(x, (0, 1, 2, 3))
             known = {
-                "That is over all images: the others must have no say, take `images[train_index]`.": any_of(
-                    reduce(everything), 255 * reduce(everything)
-                ),
+                "That is over all images: the others must have no say, take `images[train_index]`.": reduce(everything),
+                "That is over all images, the others among them, and in units of 0 to 255 besides.": 255
+                * reduce(everything),
                 "That is over the images that are *not* for training.": reduce(everything[rest]),
                 "That is in units of 0 to 255: divide by 255.": 255 * want,
-                "That is one number over all channels; each channel has its own.": any_of(
-                    reduce(x, (0, 1, 2, 3)), reduce(x, (0, 1, 2, 3)).expand(3)
-                ),
+                "Bytes run from 0 to 255, so it is 255 that becomes 1: divide by 255, not by 256.": want * 255 / 256,
+                "That is one number over all channels; each channel has its own.": any_of(one, one.expand(3)),
+                "That is one number over all channels, of the raw bytes: each channel has its own, and 255 counts as "
+                "1.": any_of(255 * one, 255 * one.expand(3)),
                 "That is one number for each place in the image: average over rows and columns too.": any_of(
-                    reduce(x, 0), x.std(dim=0, correction=0)
+                    *(unit * place for unit in (1, 255) for place in (reduce(x, 0), x.std(dim=0, correction=0)))
                 ),
                 "That is integer division: bytes became 0 or 1 before anything was measured.": reduce(
                     (images[index] // 255).double()

@@ -39,8 +39,8 @@ For authors: an exercise in five steps
      `t.randint`, `t.numpy_rng`. Global generators are seeded too, and everything global is put back after the check.
    - Run learner's code through `t.call`, always: a function, a class (`net = t.call(Net)`), a module
      (`t.call(net, x)`). It turns errors into a verdict, notices changed inputs, and remembers its arguments: they
-     become "at z = -2.0". `may_change=(w,)` or `may_change=True` where changing in place is the task; `watch=(model,)`
-     where a module must stay as it is. What it printed is in `t.printed`.
+     become "at z = [-2.0]". `may_change=(w,)` or `may_change=True` where changing in place is the task;
+     `watch=(model,)` where a module must stay as it is. What it printed is in `t.printed`.
    - `t.expect(got, want)` compares type, shape, kind of dtype and values. `known={message: wrong value}` names
      misconceptions, `any_of(v1, v2)` several values for one message; a value may be a `lambda:`. A turned sign, a
      transposed result, a factor that is the batch size and a constant offset are recognised without it.

@@ -31,7 +31,7 @@ def show(value: Any, digits: int = 4, depth: int = 2) -> str:
     if isinstance(value, torch.Tensor | np.ndarray):
         count = value.numel() if isinstance(value, torch.Tensor) else value.size
         if 0 < count <= FEW and not (isinstance(value, torch.Tensor) and value.is_meta):
-            return _nested(value.tolist(), digits) if count > 1 else number(value.reshape(-1)[0].item(), digits)
+            return _nested(value.tolist(), digits)
         return describe(value)
     if isinstance(value, bool | int | float | complex | np.number | np.bool_):
         return number(value, digits)
@@ -92,7 +92,7 @@ def named_arguments(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 
 
 def given_in(arguments: dict[str, Any], most: int = 3) -> str:
-    """Describe a call by its first few arguments: "z = -2.0, slope = 0.01", "x of shape [4, 3]"."""
+    """Describe a call by its first few arguments: "z = [-2.0], slope = 0.01", "x of shape [4, 3]"."""
     parts = []
     for name, value in arguments.items():
         if isinstance(value, torch.Tensor | np.ndarray):

@@ -17,7 +17,8 @@ class LeNet(nn.Module):
     Takes `[N, in_channels, image_size, image_size]` and returns logits `[N, num_classes]`. The maps of a 32x32 image
     shrink 32 -> 28 -> 14 -> 10 -> 5, so the classifier reads 16 x 5 x 5 = 400 numbers; other sizes give other counts.
 
-    On most CPUs `model.to(memory_format=torch.channels_last)` makes it a quarter faster, with the same results.
+    `model.to(memory_format=torch.channels_last)` saved about a fifth of a training step's time where it was measured
+    (two x86 cores, batches of 50 and 100), with the same results up to rounding.
 
     Args:
         in_channels: 1 for gray images, 3 for colour.

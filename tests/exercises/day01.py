@@ -106,6 +106,20 @@ def accumulate_whole(batch_loss, line, x, y, batch_size):
     return line.grad
 
 
+def accumulate_full_batches(batch_loss, line, x, y, batch_size):
+    line.grad = None
+    for part, target in zip(x.split(batch_size), y.split(batch_size), strict=True):
+        (batch_loss(line, part, target) * batch_size / len(x)).backward()
+    return line.grad
+
+
+def accumulate_by_fullness(batch_loss, line, x, y, batch_size):
+    line.grad = None
+    for part, target in zip(x.split(batch_size), y.split(batch_size), strict=True):
+        (batch_loss(line, part, target) * len(part) / batch_size).backward()
+    return line.grad
+
+
 # -- two gradients ---------------------------------------------------------------------------------------------
 
 
@@ -260,6 +274,9 @@ ANSWERS = {
             (_accumulate(lambda n, total, many: n / total, before=False), "An old gradient was still in"),
             (_accumulate(lambda n, total, many: n / total, drop_last=True), "The last, shorter batch was left out"),
             (_accumulate(lambda n, total, many: n), "The number of samples is still in it"),
+            (_accumulate(lambda n, total, many: 1 / total), "a mean is divided already"),
+            (accumulate_full_batches, "Each batch counts as batch_size samples here"),
+            (accumulate_by_fullness, "Each batch counts by how full it is"),
             (accumulate_whole, "batch_loss was shown 3 samples at once"),
         ],
     ),

@@ -82,6 +82,11 @@ def trainable_from_the_state(model):
     return trained, sum(value.numel() for value in model.state_dict().values()) - trained
 
 
+def trainable_by_grad(model):
+    trained = sum(p.numel() for p in model.parameters() if p.grad is not None)
+    return trained, sum(p.numel() for p in model.parameters() if p.grad is None)
+
+
 def trainable_only(model):
     return trainable_in_a_loop(model)[0]
 
@@ -386,6 +391,7 @@ ANSWERS = {
             (trainable_turned_round, "The order is"),
             (trainable_from_the_state, "buffers, not frozen"),
             (trainable_only, "Two numbers"),
+            (trainable_by_grad, "stands in `requires_grad`"),
         ],
     ),
     "day04.group_norm": Answers(

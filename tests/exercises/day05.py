@@ -93,6 +93,20 @@ def statistics_in_one_number(images, train_index):
     return x.mean(), x.std()
 
 
+def statistics_of_all_bytes(images, train_index):
+    x = images[train_index].float()
+    return x.mean(), x.std()
+
+
+def statistics_of_all_images_in_bytes(images, train_index):
+    return statistics_of_bytes(images, slice(None))
+
+
+def statistics_by_256(images, train_index):
+    mean, std = statistics_by_flattening(images, train_index)
+    return mean * 255 / 256, std * 255 / 256
+
+
 def statistics_of_images(images, train_index):
     x = images[train_index].float() / 255
     return x.mean(dim=(2, 3)).mean(dim=0), x.std(dim=(2, 3)).mean(dim=0)
@@ -300,8 +314,11 @@ ANSWERS = {
         right=[statistics_by_flattening],
         wrong=[
             (statistics_of_all, "the others must have no say"),
-            (statistics_of_bytes, "units of 0 to 255"),
-            (statistics_in_one_number, "each channel has its own"),
+            (statistics_of_bytes, "That is in units of 0 to 255"),
+            (statistics_in_one_number, "one number over all channels; each channel has its own"),
+            (statistics_of_all_bytes, "of the raw bytes"),
+            (statistics_of_all_images_in_bytes, "in units of 0 to 255 besides"),
+            (statistics_by_256, "not by 256"),
             (statistics_of_images, "average of the images' own deviations"),
             (statistics_per_place, "average over rows and columns too"),
             (statistics_with_variance, "the root is missing"),
