@@ -73,7 +73,7 @@ def nesterov_step(answer: Callable[..., Any], t: Trial) -> None:
     """Hold single steps on bowls of several shapes against the equations."""
     one = torch.tensor([1.0])
     cases: list[tuple[Tensor, Tensor, Tensor, float, float]] = [
-        (one, one, one, 0.1, 0.9),
+        (one, 2 * one, one, 0.1, 0.9),
         (t.randn(3), t.randn(3), 0.5 + t.rand(3), 0.2, 0.8),
         (t.randn(2, 3), t.randn(2, 3), 0.5 + t.rand(2, 3), 0.3, 0.5),
         (t.randn(2, 3), torch.zeros(2, 3), 0.5 + t.rand(2, 3), 0.7, 0.9),
@@ -86,7 +86,7 @@ def nesterov_step(answer: Callable[..., Any], t: Trial) -> None:
             return curvature * point
 
         got = t.call(answer, w, m, gradient_at, rate, beta)
-        given = "w = 1, m = 1, gradient_at(p) = p, rate 0.1, beta 0.9" if w.numel() == 1 else "random tensors"
+        given = "w = 1, m = 2, gradient_at(p) = p, rate 0.1, beta 0.9" if w.numel() == 1 else "random tensors"
         t.require(
             isinstance(got, tuple | list) and len(got) == 2,
             f"two things are to be returned, (w, m); got {type(got).__name__}",
@@ -175,6 +175,8 @@ def mended_adam(answer: Callable[..., Any], t: Trial) -> None:
         starts = [t.randn(shape) for shape in parameters_of]
         gradients = [[t.randn(shape) - 0.3 for shape in parameters_of] for _ in range(4)]
         gradients[0][0] = -gradients[0][0].abs()  # a shared m and v show at once
+        if len(parameters_of) > 2:
+            gradients = [[*each[:-1], 1e-8 * each[-1]] for each in gradients]  # here epsilon shows
         mistakes = {
             "t counts parameters, not steps: it must grow by one for each call of step().": "counts parameters",
             "In the first step t must be 1: there it is 2.": "starts late",
@@ -308,8 +310,9 @@ def lion_step(answer: Callable[..., Any], t: Trial) -> None:
     """Hold single steps against the equations; the signs of g, m and c differ."""
     one = torch.tensor([1.0])
     cases = [
+        (-2 * one, torch.tensor([0.25]), torch.tensor([0.5]), 0.1, 0.25),
         (one, torch.tensor([-0.5]), torch.tensor([0.1]), 0.01, 0.0),
-        (2 * one, torch.tensor([0.5]), torch.tensor([0.5]), 0.1, 0.25),
+        (one, torch.tensor([0.9]), torch.tensor([-0.095]), 0.1, 0.25),  # here 0.9 and 0.1 decide about the sign
         (t.randn(3, 5), t.randn(3, 5), 0.1 * t.randn(3, 5), 0.03, 0.2),
         (t.randn(40), 9 * t.randn(40), t.randn(40), 0.2, 0.5),
         (t.randn(40), 9 * t.randn(40), 0.1 * t.randn(40), 0.05, 0.0),

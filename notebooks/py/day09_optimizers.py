@@ -231,7 +231,7 @@ RATES = [10 ** (0.5 - k / 4) for k in range(19)]
 
 
 def arrivals(heights, line):
-    """The step from which each walk [rates, T] stays below `line`; T if it never does."""
+    """The step from which each walk [rates, T] stays below `line`; T if never."""
     above = ~(heights < line)  # NaN counts as above
     order = torch.arange(1, heights.shape[1] + 1)
     return (above * order).amax(dim=1)
@@ -308,8 +308,8 @@ assert gap < 1e-12 and needed["Nesterov"] < needed["momentum"]
 # Where is the looking ahead in these two lines? Write the original. `nesterov_step(w, m, gradient_at, rate, beta)` gets the weight
 # `w` and the velocity `m`, tensors of one shape, and a function: `gradient_at(point)` is the gradient at any `point` of that shape.
 # Go to the look-ahead point $w - \eta\,\beta\, m$, measure $g$ *there*, then do a step of momentum with this $g$ from the *old*
-# $w$. Return the new `(w, m)` as new tensors. With `w = 1`, `m = 1`, `gradient_at = lambda p: p`, a rate of 0.1 and a beta of
-# 0.9, the point is 0.91, the new `m` is 1.81 and the new `w` is 0.819.
+# $w$. Return the new `(w, m)` as new tensors. With `w = 1`, `m = 2`, `gradient_at = lambda p: p`, a rate of 0.1 and a beta of
+# 0.9, the point is 0.82, the new `m` is 2.62 and the new `w` is 0.738.
 
 # %%
 def nesterov_step(w, m, gradient_at, rate, beta):
@@ -381,10 +381,10 @@ assert gap < 1e-12 and abs(first - 1) < 0.01
 #
 # ### Exercise: find the bugs in this optimizer ★★★
 #
-# A colleague wrote Adam as a class, in PyTorch's manner: it is given `parameters` (a list of tensors of different
-# shapes), and `step()` reads each one's `.grad` and moves it in place. There are **two** bugs in it. One is loud: after a
-# step or two weights turn into NaN. The other is silent: the result is merely not Adam. Mend both, then take
-# out the line with the `...`. Keep the names of the class, of `step` and of the two arguments.
+# A colleague wrote Adam as a class, in PyTorch's manner: it is given `parameters`, a list of tensors of different shapes,
+# and `step()` reads each one's `.grad`, leaves it as it is, and moves the tensor in place. There are **two** bugs in
+# it. One is loud: at once some weights turn into NaN. The other is silent: the result is merely not Adam. Mend both,
+# then take out the line with the `...`. Keep the names of the class, of `step` and of the two arguments.
 
 # %%
 class MendedAdam:
@@ -429,7 +429,7 @@ def turned_ravine(w):
     return ravine(turn(w))
 
 
-turned_start = -turn(turn(turn(START)))  # three turns on and half a circle: one turn back
+turned_start = -turn(turn(turn(START)))  # three turns and half a circle: one back
 assert torch.allclose(turn(turned_start), START)
 
 # %% tolerance={"rtol": 0.2}
@@ -448,12 +448,12 @@ assert longer["RMSProp"] > 2 and 1.1 < longer["Adam"] < 2
 assert steps_straight["RMSProp"] < steps_straight["SGD"] / 2
 assert steps_turned["RMSProp"] > steps_turned["SGD"]
 
+
 # %% [markdown]
 # **What happened.** The first three do not notice: adding up arrows works the same in any direction. RMSProp was more than
 # twice as fast as SGD, and is now slower: it can stretch the axes, but no stretching of axes straightens a slanted ravine.
 # Adam loses little, because its other half is momentum. Does a real loss lie along the axes? Partly. That is one reason why
 # no optimizer always wins.
-
 
 # %% [markdown]
 # ### A saddle
@@ -485,7 +485,8 @@ columns = {}
 for distance in (1e-2, 1e-4, 1e-6):
     start = beside_the_ridge(distance)
     columns[f"from {distance:g}"] = {
-        name: race(rule, saddle, start, line=-0.125)[0] for name, rule in RULES.items()
+        name: race(rule, saddle, start, line=-0.125, steps=100)[0]
+        for name, rule in RULES.items()
     }
 leaving = pd.DataFrame(columns)
 print(leaving)
@@ -508,9 +509,11 @@ assert leaving.loc["SGD"].diff().dropna().between(5, 9).all()
 fig, (left, right) = plt.subplots(1, 2, figsize=(7, 3.5))
 plot_paths(ravine, {name: found[2][:80] for name, found in straight.items()},
            limits=(-11, 4, -1.8, 1.8), ax=left, title="Nesterov is first in the ravine")
-off = {n: race(r, saddle, beside_the_ridge(1e-3), -0.24) for n, r in RULES.items()}
+start = beside_the_ridge(1e-3)
+off = {n: race(r, saddle, start, -0.24, steps=100) for n, r in RULES.items()}
 plot_paths(saddle, {name: found[2][:80] for name, found in off.items()},
-           limits=(-1.8, 1.2, -0.5, 1.6), ax=right, title="RMSProp is first off the ridge")
+           limits=(-1.8, 1.2, -0.5, 1.6), ax=right,
+           title="RMSProp is first off the ridge")
 left.set(xlabel="$x$", ylabel="$y$")
 right.set(xlabel="$x$")
 names = right.get_legend_handles_labels()
@@ -543,7 +546,7 @@ judge_loader = TensorLoader(judging, batch_size=1_000, **common)
 
 
 def train(make, seed, watch):
-    """Five epochs by the optimizer `make(parameters)`; watched on the loader `watch`."""
+    """Five epochs with the optimizer `make(parameters)`, watched on `watch`."""
     seed_everything(seed)
     model = MLP(784, (64, 64), 10).to(device)
     loader = TensorLoader(training, batch_size=100, shuffle=True, seed=seed, **common)
@@ -559,7 +562,7 @@ def train(make, seed, watch):
 
 # %%
 def final_loss(make, rate, seed=10):
-    """Loss on the choosing digits after five epochs; infinite if training broke down."""
+    """Loss on the choosing digits after five epochs; infinite if it broke down."""
     try:
         return train(partial(make, lr=rate), seed, choose_loader)["val_loss"][-1]
     except FloatingPointError:  # `fit` stops when the loss is NaN
@@ -573,8 +576,9 @@ adam_losses = {rate: final_loss(fused_adam, rate) for rate in (3e-4, 3e-3, 3e-2)
 # %% tolerance={"rtol": 0.3}
 best = {}
 for name, losses in (("SGD", sgd_losses), ("Adam", adam_losses)):
-    for rate, loss in losses.items():  # log(10) is what even guesses cost
-        told = f"{loss:.2f}" if loss < 0.95 * math.log(10) else "no better than guessing"
+    for rate, loss in losses.items():
+        lost = loss > 0.95 * math.log(10)  # even guesses cost log(10)
+        told = "no better than guessing" if lost else f"{loss:.2f}"
         print(f"{name:4} at {rate:g}: {told}")
     best[name] = min(losses, key=losses.get)
     assert best[name] not in (min(losses), max(losses)), "the best rate is at the edge"
@@ -724,7 +728,7 @@ for ax, (name, means) in zip(axes, left_by.items(), strict=True):
 axes[0].set_ylabel("mean weight")
 label_lines(axes[0])
 axes[1].text(40, 0.45, "all three, one on\ntop of the other")
-fig.suptitle("With L2, noisy weights escape the decay; with AdamW none does", weight="bold")
+fig.suptitle("With L2 noisy weights escape the decay, with AdamW none", weight="bold")
 plt.show()
 
 
@@ -771,8 +775,8 @@ memory
 
 
 # %% [markdown]
-# **What happened.** A number in float32 takes four bytes. The weights themselves need as much as one column entry of 1, and so do their
-# gradients: with Adam, half of the memory for all of these is the optimizer's. Can one do with less?
+# **What happened.** A number in float32 takes four bytes. The weights themselves need one number each, and so do their gradients.
+# With Adam, half of what has to be kept is the optimizer's. Can one do with less?
 #
 # ### Exercise: Lion, half the memory of Adam ★★☆
 #

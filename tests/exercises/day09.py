@@ -110,9 +110,12 @@ class Adam:
         p.data = p.data - self.rate * m_hat / (v_hat.sqrt() + 1e-8)
 
 
-class AdamByTorch(torch.optim.Adam):
+class AdamByTorch:
     def __init__(self, parameters, rate):
-        super().__init__(parameters, lr=rate)
+        self.inner = torch.optim.Adam(parameters, lr=rate)
+
+    def step(self):
+        self.inner.step()
 
 
 class AdamWithOneList(Adam):
@@ -164,13 +167,17 @@ class AdamForgetting(Adam):
 
 
 class AdamUphill(Adam):
-    def __init__(self, parameters, rate):
-        super().__init__(parameters, -rate)
+    def move(self, p, state, t):
+        before = p.detach().clone()
+        super().move(p, state, t)
+        p.data = 2 * before - p.data
 
 
 class AdamOutOfPlace(Adam):
     def move(self, p, state, t):
-        super().move(p.clone().requires_grad_(), state, t) if p.grad is None else None
+        before = p.data
+        super().move(p, state, t)
+        p.data = before
 
 
 def race(model, x, y, rate, steps, *, copies=2, clear=True, after=False, softmax=False):
