@@ -57,8 +57,8 @@ use_style()
 # ## Look first
 #
 # Today takes many short runs, each of them three times from another random start. So the training set is small: 2,048
-# digits, and 1,000 others to validate. Why such a peculiar number? Every batch size of today divides it, so that no batch is
-# smaller than the others. That matters more than you may think; you will break it on purpose later.
+# digits, and 1,000 others to validate. Why such a peculiar number? Every batch size of today divides it, so that no
+# batch is smaller than the others. That matters more than you may think; you will break it on purpose later.
 
 # %%
 digits = load_images("mnist", "train")
@@ -125,8 +125,8 @@ def spread(values):
 #
 # Three rates, three epochs, three seeds each.
 #
-# > **Predict.** An untrained network's loss is $\log 10 \approx 2.3$. Where will each of the rates 0.001, 0.1 and 1 have
-# > brought it after three epochs?
+# > **Predict.** An untrained network's loss is $\log 10 \approx 2.3$. Where will each of the rates 0.001, 0.1 and 1
+# > have brought it after three epochs?
 
 # %% tolerance={"rtol": 0.4}
 by_rate = {rate: three_seeds(rate) for rate in (0.001, 0.1, 1.0)}
@@ -153,15 +153,15 @@ plt.show()
 #
 # ## Why there is an edge
 #
-# Near its lowest point every smooth valley looks like a parabola, $f(w) = \tfrac{c}{2} w^2$. Its slope is $c\,w$, and $c$, the
-# rate at which the slope changes, is its **curvature**. A step of gradient descent with rate $\eta$ makes
+# Near its lowest point every smooth valley looks like a parabola, $f(w) = \tfrac{c}{2} w^2$. Its slope is $c\,w$, and
+# $c$, the rate at which the slope changes, is its **curvature**. A step of gradient descent with rate $\eta$ makes
 #
 # $$w \;\leftarrow\; w - \eta\, c\, w = (1 - \eta c)\, w ,$$
 #
 # so every step multiplies the distance to the bottom by the same number, $1 - \eta c$.
 #
-# > **Predict.** The curvature is 4 and we start at $w = 1$. Where does the bottom go out of reach: at which rate? And what
-# > do the steps look like a little below that rate?
+# > **Predict.** The curvature is 4 and we start at $w = 1$. Where does the bottom go out of reach: at which rate? And
+# > what do the steps look like a little below that rate?
 
 # %%
 curvature = 4.0
@@ -198,12 +198,13 @@ assert descend(0.55).square().diff().min() > 0 > descend(0.45).square().diff().m
 plt.show()
 
 # %% [markdown]
-# **What happened.** The distance shrinks as long as $|1 - \eta c| < 1$, which is $\eta < 2 / c$. Below $1/c$ the steps come
-# from one side. Between $1/c$ and $2/c$ each lands on the *other* side, a little lower: a loss that zigzags while it falls.
-# Above $2/c$ each lands higher than the last, and the steeper slope there makes the next step longer still.
+# **What happened.** The distance shrinks as long as $|1 - \eta c| < 1$, which is $\eta < 2 / c$. Below $1/c$ the
+# steps come from one side. Between $1/c$ and $2/c$ each lands on the *other* side, a little lower: a loss that
+# zigzags while it falls. Above $2/c$ each lands higher than the last, and the steeper slope there makes the next step
+# longer still.
 #
-# A network has not one weight but many, and the ravine of day 9 shows what follows. Every direction has a curvature of its own,
-# and all share one rate. **The steepest direction sets the limit; the flattest pays for it.**
+# A network has not one weight but many, and the ravine of day 9 shows what follows. Every direction has a curvature
+# of its own, and all share one rate. **The steepest direction sets the limit; the flattest pays for it.**
 
 # %%
 steep, flat = 20.0, 1.0
@@ -218,10 +219,10 @@ print(f"rate 1, ideal for the flat direction, multiplies the steep one by {1 - s
 # %% [markdown]
 # ## How curved is a network?
 #
-# The loss of our network lives over 50,890 weights. Its largest curvature can still be measured. Take any direction $v$
-# of length 1: how fast the gradient changes along $v$ is again a direction, and autograd computes it (the derivative of the
-# gradient times $v$). It leans towards where the valley is most curved. Go on with that as the new $v$, and after a few rounds it
-# points there. This is called *power iteration*.
+# The loss of our network lives over 50,890 weights. Its largest curvature can still be measured. Take any direction
+# $v$ of length 1: how fast the gradient changes along $v$ is again a direction, and autograd computes it (the
+# derivative of the gradient times $v$). It leans towards where the valley is most curved. Go on with that as the new
+# $v$, and after a few rounds it points there. This is called *power iteration*.
 
 # %%
 def largest_curvature(model, x, y, rounds=8):
@@ -251,8 +252,8 @@ assert abs(ours - exact.item()) < 1e-3
 # %% [markdown]
 # Now our network, on 128 digits, with the gradient of all 128 in each step, so that there is no luck in it.
 #
-# > **Predict.** For each of the rates 0.05, 0.2 and 0.8: in how many of 40 steps does the loss go *up*? The curvature at the
-# > start is printed with the answer; a parabola of that curvature would give 2 / curvature as the limit.
+# > **Predict.** For each of the rates 0.05, 0.2 and 0.8: in how many of 40 steps does the loss go *up*? The curvature
+# > at the start is printed with the answer; a parabola of that curvature would give 2 / curvature as the limit.
 
 # %%
 few_x, few_y = train_x[:128], train_y[:128]
@@ -289,18 +290,19 @@ assert (full_batch[0.05][:, 1] > 1.5 * full_batch[0.05][:, 0]).all()
 assert (full_batch[0.05][:, 1] * 0.05 < 2).all()
 assert (full_batch[0.2][:, 0] * 0.2 < 2).all() and (full_batch[0.8][:, 0] * 0.8 > 2).all()
 
+
 # %% [markdown]
 # **What happened.** Far below the limit the loss never rises. Far above it, it keeps jumping. The middle rate is the
-# interesting one: at the start it is *below* the limit, and still the loss rises a few times. A network is no parabola. As
-# it learns, its curvature grows (compare start and end at the lowest rate), so that a rate which was safe at first meets
-# the limit later. Cohen and others (2021) found that this is the rule: full-batch training sharpens until the curvature
-# is about 2 / rate, and hovers there. So measure the curvature once to know the order of magnitude, and find the rate
-# itself in a run.
+# interesting one: at the start it is *below* the limit, and still the loss rises a few times. A network is no
+# parabola. As it learns, its curvature grows (compare start and end at the lowest rate), so that a rate which was
+# safe at first meets the limit later. Cohen and others (2021) found that this is the rule: full-batch training
+# sharpens until the curvature is about 2 / rate, and hovers there. So measure the curvature once to know the order of
+# magnitude, and find the rate itself in a run.
 #
 # ## The range test
 #
-# Smith (2017) had the idea: start with a rate that is certainly too low, multiply it by a little in every step, and watch
-# the loss. One run of a hundred steps passes through all the rates.
+# Smith (2017) had the idea: start with a rate that is certainly too low, multiply it by a little in every step, and
+# watch the loss. One run of a hundred steps passes through all the rates.
 
 # %%
 def range_test(seed, lowest=1e-4, highest=10.0, steps=100, batch=64):
@@ -326,20 +328,21 @@ def range_test(seed, lowest=1e-4, highest=10.0, steps=100, batch=64):
 
 
 # %% [markdown]
-# > **Predict.** Sketch the loss over the rate, from 0.0001 to 10. Where does it begin to fall, where does it fall fastest, and
-# > where does it take off? You know the limit at the start.
+# > **Predict.** Sketch the loss over the rate, from 0.0001 to 10. Where does it begin to fall, where does it fall
+# > fastest, and where does it take off? You know the limit at the start.
 
 # %%
 tests = [range_test(seed) for seed in range(3)]
 rates = torch.tensor(tests[0][0])  # [100], the same in each
 losses = torch.tensor([losses for _, losses in tests])  # [3, 100]
 assert math.isclose(rates[0], 1e-4, rel_tol=1e-4) and math.isclose(rates[-1], 10, rel_tol=1e-3)
+limit = 2 / full_batch[0.05][:, 0].mean()
 fig, ax = plt.subplots(figsize=(7, 3.4))
 for seed in range(3):
     ax.plot(rates, losses[seed].clamp(max=6), alpha=0.8)
-ax.axvspan(1e-4, 3e-3, color="gray", alpha=0.12)
-ax.text(1.2e-4, 0.2, "too low to matter", color="gray")
-ax.set(xscale="log", ylim=(0, 4.5), xlabel="learning rate (log scale)")
+ax.axvline(limit, color="gray", linestyle=":")
+ax.text(0.9 * limit, 0.15, "2 / curvature\nat the start", color="gray", ha="right")
+ax.set(xscale="log", ylim=(0, 4.5), xlabel="learning rate (log scale), a line a seed")
 ax.set(ylabel="loss of the batch (nats)", title="One short run shows the whole range")
 plt.show()
 
@@ -353,22 +356,25 @@ for seed in range(3):
 assert (below > 2.1).all() and (fallen < 1.4).all()
 assert all(0.3 < rate < 4 for rate in took_off)
 
+
 # %% [markdown]
-# **What happened.** Three parts: nothing happens, then the loss falls, then it takes off. It takes off somewhat above the limit from
-# the curvature, because the loss needs some steps to climb. Two rules turn the picture into a number: take the rate at which the loss falls most
-# steeply, or take a tenth of the one at which it took off. Both are rules of thumb, give a rate that is safe rather
-# than best, and agree here: about 0.1. That is the rate of our first comparison.
+# **What happened.** Three parts: nothing happens, then the loss falls, then it takes off. It takes off somewhat above
+# the limit from the curvature, because the loss needs some steps to climb. Two rules turn the picture into a number:
+# take the rate at which the loss falls most steeply, or take a tenth of the one at which it took off. Both are rules
+# of thumb, give a rate that is safe rather than best, and agree here: about 0.1. That is the rate of our first
+# comparison.
 #
-# The test is honest about one network, one batch size, one optimizer, and about the first hundred steps. Change any of them
-# and run it again; it costs next to nothing.
+# The test is honest about one network, one batch size, one optimizer, and about the first hundred steps. Change any
+# of them and run it again; it costs next to nothing.
 #
 # ### Exercise: read the range test ★★☆
 #
-# `best_rate(rates, losses)` gets two lists of floats of the same length, in the order of the steps. The run has **diverged**
-# at the first position whose loss is *more than four times the lowest loss before it*, or is not a number or infinite (the first loss
-# is always finite). Return a tenth of the rate at that position, as a float. If it never diverged, return a tenth of the last rate.
-# What comes after the divergence plays no role. Rates `[0.01, 0.1, 1.0, 10.0]` with losses `[2.3, 1.0, 5.0, 0.5]`
-# give 0.1. (`hint("day10.best_rate")` gives a nudge, and a stronger one each time you call it.)
+# `best_rate(rates, losses)` gets two lists of floats of the same length, in the order of the steps. The run has
+# **diverged** at the first position whose loss is *more than four times the lowest loss before it*, or is not a
+# number or infinite (the first loss is always finite). Return a tenth of the rate at that position, as a float. If it
+# never diverged, return a tenth of the last rate. What comes after the divergence plays no role. Rates `[0.01, 0.1,
+# 1.0, 10.0]` with losses `[2.3, 1.0, 5.0, 0.5]` give 0.1. (`hint("day10.best_rate")` gives a nudge, and a stronger
+# one each time you call it.)
 
 # %%
 def best_rate(rates, losses):
@@ -378,12 +384,14 @@ def best_rate(rates, losses):
 
 check("day10.best_rate", best_rate)
 
+
 # %% [markdown]
 # ## A rate that changes
 #
 # At the start the network is far from everything, and long steps save time. Near the end, long steps only jump about:
-# each batch pulls in a slightly different direction, and the weights rattle around the bottom instead of settling. So most
-# recipes begin high and end low. A recipe is a function of the step: what the highest rate, the **peak**, is multiplied by.
+# each batch pulls in a slightly different direction, and the weights rattle around the bottom instead of settling. So
+# most recipes begin high and end low. A recipe is a function of the step: what the highest rate, the **peak**, is
+# multiplied by.
 #
 # - **Step decay** multiplies by a factor every so often, as in the exercise of day 6.
 # - **Cosine** (Loshchilov and Hutter, 2017) follows half a cosine from 1 down to 0.
@@ -456,11 +464,12 @@ plt.show()
 #
 # ### Exercise: a cosine with warm-up ★★☆
 #
-# The recipe most used for large models: a short rise, then a cosine. `warm_cosine(step, total, warmup, peak)` returns the
-# *rate* as a float (not a factor), with `step` counted from 0 to `total - 1`. In the first `warmup` steps it rises in equal parts, from
-# `peak / warmup` in step 0 to `peak` in step `warmup - 1`. Then it follows half a cosine: still `peak` in step `warmup`,
-# and such that it would be 0 in step `total`. `warmup` may be 0 (no rise) and is always less than `total`. With `total=6`,
-# `warmup=2`, `peak=1.0` the six rates are 0.5, 1, 1, 0.854, 0.5, 0.146 (rounded).
+# The recipe most used for large models: a short rise, then a cosine. `warm_cosine(step, total, warmup, peak)` returns
+# the *rate* as a float (not a factor), with `step` counted from 0 to `total - 1`. In the first `warmup` steps it
+# rises in equal parts, from `peak / warmup` in step 0 to `peak` in step `warmup - 1`. Then it follows half a cosine:
+# still `peak` in step `warmup`, and such that it would be 0 in step `total`. `warmup` may be 0 (no rise) and is
+# always less than `total`. With `total=6`, `warmup=2`, `peak=1.0` the six rates are 0.5, 1, 1, 0.854, 0.5, 0.146
+# (rounded).
 
 # %%
 def warm_cosine(step, total, warmup, peak):
@@ -470,6 +479,7 @@ def warm_cosine(step, total, warmup, peak):
 
 check("day10.warm_cosine", warm_cosine)
 
+
 # %% [markdown]
 # ## Which recipe is best?
 #
@@ -478,7 +488,6 @@ check("day10.warm_cosine", warm_cosine)
 #
 # > **Predict.** Two questions. At 0.25, will the recipes that end low beat the constant rate? And what does a peak
 # > twice as high do to each of the five?
-
 
 # %%
 def constant(step, total):
@@ -500,6 +509,8 @@ assert max(lost["cosine"], lost["OneCycle"]) < 0.5 * min(lost["constant"], lost[
 for name in ("cosine", "OneCycle"):
     assert (last[name, 0.5] < last["constant", 0.5]).all()
     assert (last[name, 0.25] - last["constant", 0.25]).mean().abs() < 0.05
+assert last["step decay", 0.25].mean() > last["constant", 0.25].mean()
+assert lost["step decay"] > max(lost["cosine"], lost["OneCycle"])
 
 # %%
 fig, ax = plt.subplots(figsize=(7, 3.2))
@@ -515,20 +526,25 @@ ax.set(xlabel="validation loss after three epochs (nats); a dot for each seed")
 ax.set_title("A rate that ends low forgives a peak that is too high")
 plt.show()
 
+
 # %% [markdown]
-# **What happened.** At 0.25 there is no winner worth the name: the constant rate is as good as cosine and OneCycle, and with three seeds
-# on these digits you could not tell them apart. In longer runs, where the noise floor counts, the falling ones win; here they
-# merely do no harm. The difference comes with the higher peak. The constant rate pays dearly, and so does warm-up, which ends
-# just as high. Cosine and OneCycle lose little, in every seed. That is the best reason for a schedule: you seldom know the right rate, and it
-# **forgives**. Of warm-up itself these runs say nothing good; it is made for large batches and deep networks, whose
+# **What happened.** At 0.25 there is no winner worth the name. The constant rate is as good as cosine and OneCycle:
+# three seeds on these digits cannot tell them apart. Step decay even loses, because it falls too soon for so short a
+# run.
+#
+# The difference comes with the higher peak. The constant rate pays for it, and so does warm-up, which ends just as
+# high. Step decay stays at the peak for a quarter of the run, and pays as well. Cosine and OneCycle lose least. That
+# is the best reason for a schedule: you seldom know the right rate, and a schedule that passes through many of them
+# **forgives**. Warm-up by itself does nothing for this network; it is made for large batches and deep networks, whose
 # first steps are the dangerous ones.
 #
 # ### Exercise: the schedule that swings ★★☆
 #
-# A colleague wants the rate to fall along half a cosine, from `peak` in the first step to (almost) 0 in the last, a little in *every
-# step*. Printed, the rates swing up and down. The function below has **two** bugs. Repair it, then take out the line with the
-# `...`. `x` is `[N, D]`, `y` is `[N]` with classes; the last batch may be smaller. It trains `model` in place and returns
-# the rates, a list of floats: the one that *each step of the optimizer used*, one for every batch.
+# A colleague wants the rate to fall along half a cosine, from `peak` in the first step to (almost) 0 in the last, a
+# little in *every step*. Printed, the rates swing up and down. The function below has **two** bugs. Repair it, then
+# take out the line with the `...`. `x` is `[N, D]`, `y` is `[N]` with classes; the last batch may be smaller. It
+# trains `model` in place and returns the rates, a list of floats: the one that *each step of the optimizer used*, one
+# for every batch.
 
 # %%
 def repaired_schedule(model, x, y, epochs=3, batch_size=4, peak=0.1):
@@ -554,12 +570,12 @@ check("day10.repaired_schedule", repaired_schedule)
 # %% [markdown]
 # ## How noisy is a batch?
 #
-# Why do long steps rattle? Because the gradient of a batch is not the gradient of all digits. It is an average over a few of them,
-# and differs from the true one by chance. How much, we can measure: draw a batch many times, compare its gradient with
-# that of all 2,048 digits, and divide the distance by the length of the true one.
+# Why do long steps rattle? Because the gradient of a batch is not the gradient of all digits. It is an average over a
+# few of them, and differs from the true one by chance. How much, we can measure: draw a batch many times, compare its
+# gradient with that of all 2,048 digits, and divide the distance by the length of the true one.
 #
-# > **Predict.** A batch of 8 and a batch of 512: by how much is the second one's gradient nearer to the true one, 64 times, 8 times or hardly?
-
+# > **Predict.** A batch of 8 and a batch of 512: by how much is the second one's gradient nearer to the true one, 64
+# > times, 8 times or hardly?
 
 # %%
 def gradient(model, x, y):
@@ -601,19 +617,19 @@ label_lines(ax)
 plt.show()
 
 # %% [markdown]
-# **What happened.** The noise falls with the *root* of the batch size, as the error of every mean does: four times the work
-# buys half the noise. Above the grey line there is more noise than signal in a single step. Small batches learn all the
-# same, because the noise of successive steps averages out, if the rate is low enough to let it.
+# **What happened.** The noise falls with the *root* of the batch size, as the error of every mean does: four times
+# the work buys half the noise. Above the grey line there is more noise than signal in a single step. Small batches
+# learn all the same, because the noise of successive steps averages out, if the rate is low enough to let it.
 #
 # ## Batch size and its rate
 #
-# A larger batch makes fewer steps in an epoch: 2,048 digits are 64 steps of 32 but only 4 of 512. If the rate stays the
-# same, the weights come less far. Goyal and others (2017) propose the **linear scaling rule**: $k$ times the batch, $k$ times the
-# rate. One step with four times the batch and four times the rate goes about as far as four small steps, as long as the gradient does not
-# change much on the way.
+# A larger batch makes fewer steps in an epoch: 2,048 digits are 64 steps of 32 but only 4 of 512. If the rate stays
+# the same, the weights come less far. Goyal and others (2017) propose the **linear scaling rule**: $k$ times the
+# batch, $k$ times the rate. One step with four times the batch and four times the rate goes about as far as four
+# small steps, as long as the gradient does not change much on the way.
 #
-# > **Predict.** Batches of 32, 128 and 512 for three epochs each: once all with rate 0.05, once with 0.05, 0.2 and 0.8. Does the rule
-# > keep the loss where it was? You have met the rate 0.8 before.
+# > **Predict.** Batches of 32, 128 and 512 for three epochs each: once all with rate 0.05, once with 0.05, 0.2 and
+# > 0.8. Does the rule keep the loss where it was? You have met the rate 0.8 before.
 
 # %% tolerance={"rtol": 0.5}
 base = three_seeds(0.05, epochs=3, batch=32)[:, -1]
@@ -627,21 +643,21 @@ fixed, scaled = scaling[128, 0.05], scaling[128, 0.2]
 assert (scaled < fixed).all()
 assert abs(scaled.mean() - base.mean()) < 0.5 * (fixed.mean() - base.mean())
 assert (scaling[512, 0.05] > fixed.max()).all() and scaling[512, 0.8].min() > 0.8
-limit = 2 / full_batch[0.8][:, 0].mean()
 assert 0.2 < limit < 0.8, "the larger rate is above the limit of the curvature"
 
+
 # %% [markdown]
-# **What happened.** With a fixed rate the larger batch falls behind: same number of digits seen, fewer steps. At 128 the rule
-# makes up for most of it. At 512 it breaks down: 0.8 lies above the limit that the curvature sets, and there no batch is large enough to
-# help. A larger batch takes away noise; it does not flatten the valley. That is why very large batches need a warm-up, and why the rule
-# ends at some size for every problem (Shallue and others, 2019).
+# **What happened.** With a fixed rate the larger batch falls behind: same number of digits seen, fewer steps. At 128
+# the rule makes up for most of it. At 512 it breaks down: 0.8 lies above the limit that the curvature sets, and there
+# no batch is large enough to help. A larger batch takes away noise; it does not flatten the valley. That is why very
+# large batches need a warm-up, and why the rule ends at some size for every problem (Shallue and others, 2019).
 #
 # ### Exercise: scale the rate ★☆☆
 #
-# `scaled_rate(rate, batch, new_batch, rule="linear")`: a recipe was tuned with `rate` and batch size `batch`; return the rate to
-# begin with for `new_batch`, as a float. With $k$ the ratio of the new size to the old one, `"linear"` means $k$ times the rate, and
-# `"sqrt"` $\sqrt k$ times (the rule that suits Adam; Malladi and others, 2022). The new batch may be smaller, too. Any other rule
-# raises a `ValueError`. From 0.1 at 64 to 256: 0.4 and 0.2.
+# `scaled_rate(rate, batch, new_batch, rule="linear")`: a recipe was tuned with `rate` and batch size `batch`; return
+# the rate to begin with for `new_batch`, as a float. With $k$ the ratio of the new size to the old one, `"linear"`
+# means $k$ times the rate, and `"sqrt"` $\sqrt k$ times (the rule that suits Adam; Malladi and others, 2022). The new
+# batch may be smaller, too. Any other rule raises a `ValueError`. From 0.1 at 64 to 256: 0.4 and 0.2.
 
 # %%
 def scaled_rate(rate, batch, new_batch, rule="linear"):
@@ -655,11 +671,11 @@ check("day10.scaled_rate", scaled_rate)
 # %% [markdown]
 # ### Exercise: vary the batch size ★★★
 #
-# `batch_size_sweep(make_model, x, y, sizes, epochs, learning_rate)` compares batch sizes at equal epochs. For each size: take
-# a fresh network from `make_model()`; train it with plain SGD and cross-entropy for `epochs` passes over `x` `[N, D]`, `y`
-# `[N]`, in the given order, without shuffling; the last batch of a pass may be smaller and counts as a step like the
-# others. Return a dict from each size to the trained network's mean cross-entropy over *all* N samples, as a float. With
-# N = 10, size 4 and 2 epochs that is 6 steps.
+# `batch_size_sweep(make_model, x, y, sizes, epochs, learning_rate)` compares batch sizes at equal epochs. For each
+# size: take a fresh network from `make_model()`; train it with plain SGD and cross-entropy for `epochs` passes over
+# `x` `[N, D]`, `y` `[N]`, in the given order, without shuffling; the last batch of a pass may be smaller and counts
+# as a step like the others. Return a dict from each size to the trained network's mean cross-entropy over *all* N
+# samples, as a float. With N = 10, size 4 and 2 epochs that is 6 steps.
 
 # %%
 def batch_size_sweep(make_model, x, y, sizes, epochs=1, learning_rate=0.1):
@@ -669,37 +685,65 @@ def batch_size_sweep(make_model, x, y, sizes, epochs=1, learning_rate=0.1):
 
 check("day10.batch_size_sweep", batch_size_sweep)
 
+
 # %% [markdown]
 # ## Break it on purpose: eight digits too many
 #
-# Back to the peculiar number 2,048. Here are 2,056 digits: more data, which can only help. In batches of 64 that is 32 full ones,
-# and a last one of 8.
+# Back to the peculiar number 2,048. Suppose there were 2,056 digits: more data, which can only help. In batches of 64
+# that is 32 full ones and a last one of 8. So each epoch would end with one more step, of the same rate, on 8 digits.
+# Let us take a network that has been trained for two epochs, and do that step.
 #
-# > **Predict.** Rate 0.1, three epochs, validation after each. What do eight more digits change?
+# > **Predict.** The rate is 0.1 throughout. What does one more step do to the validation loss: with a batch of 64, and
+# > with one of 8?
 
-# %% tolerance={"rtol": 0.6}
-more_x, more_y = whole(torch.cat([splits.train, splits.val[:8]]))
-with_tail = three_seeds(0.1, x=more_x, y=more_y)  # [3 seeds, 3 epochs]
-without = by_rate[0.1]
-print("2,048 digits: validation loss", spread(without[:, -1]))
-print("2,056 digits: validation loss", spread(with_tail[:, -1]))
-assert (with_tail.mean(dim=1) > without.mean(dim=1)).all()
-assert with_tail[:, -1].mean() > 1.3 * without[:, -1].mean()
+# %%
+def one_more_step(seed, rate=0.1, draws=16):
+    """Validation loss [3]: before, and after one step with 64 and with 8 digits."""
+    seed_everything(seed)
+    model = MLP(784, (64,), 10).to(device)
+    loader = TensorLoader(
+        (train_x, train_y), batch_size=64, shuffle=True, seed=seed, device=device
+    )
+    sgd = partial(torch.optim.SGD, lr=rate, fused=True)
+    fit(model, loader, epochs=2, optimizer=sgd(model.parameters()), progress=False)
+    found = []
+    for size in (None, 64, 8):
+        for _ in range(draws if size else 1):
+            twin = copy.deepcopy(model)
+            if size:
+                rows = torch.randint(len(train_x), (size,)).to(device)
+                optimizer = sgd(twin.parameters())
+                optimizer.zero_grad()
+                F.cross_entropy(twin(train_x[rows]), train_y[rows]).backward()
+                optimizer.step()
+            with torch.no_grad():
+                found.append(F.cross_entropy(twin(val_x), val_y))
+    found = torch.stack(found)
+    return [found[0].item(), found[1 : draws + 1].mean().item(), found[-draws:].mean().item()]
+
+
+# %% tolerance={"rtol": 0.3}
+before, with_64, with_8 = torch.tensor([one_more_step(seed) for seed in range(3)]).T
+print("before:          ", spread(before))
+print("one step with 64:", spread(with_64))
+print("one step with 8: ", spread(with_8))
+assert (with_8 > before + 0.05).all() and (with_8 > with_64 + 0.05).all()
 
 # %% [markdown]
-# **What happened.** The loss is clearly worse, although eight digits were *added* (and they are even eight that the validation will ask
-# for). The last step of an epoch is as long as every other, but its gradient comes from 8 digits and is nearly three times as
-# noisy. By the scaling rule, a batch of 8 should have an eighth of the rate. And right after that step, at the worst moment, we validate.
-# No error, no warning. Two ways out: `drop_last=True` leaves the incomplete batch out (another one in each epoch, because
-# of the shuffling), or choose sizes that divide. Or let the rate end low, and no single step can do much harm.
+# **What happened.** A single step with 8 digits undoes part of what two epochs have built, and right after it, at the worst
+# moment, we would have validated. The step is as long as every other, but its gradient is nearly three times as noisy as
+# that of 64; by the scaling rule, 8 digits deserve an eighth of the rate. No error, no warning.
+#
+# Two ways out: `drop_last=True` leaves the incomplete batch out (another one in each epoch, because of the shuffling), or
+# choose sizes that divide. Or let the rate end low: then no single step can do much harm.
 #
 # ## How many epochs?
 #
 # A schedule needs to know its end. That has a consequence which is easy to miss: the first two epochs of an eight-epoch
 # cosine are not a two-epoch cosine.
 #
-# > **Predict.** Two cosines from 0.5, one over two epochs and one over eight. Which network is better after two epochs? Which
-# > is better in the end?
+# > **Predict.** Two cosines from 0.5, one over two epochs and one over eight. Which network is better after two
+# > epochs? Which is better in the end?
 
 # %%
 short = three_seeds(0.5, cosine, epochs=2)  # [3, 2]
@@ -715,22 +759,25 @@ plt.show()
 # %% tolerance={"rtol": 0.4}
 print("after 2 epochs: short", spread(short[:, 1]), "  long", spread(long[:, 1]))
 print("long, after 6 epochs:", spread(long[:, 5]), "  after 8:", spread(long[:, -1]))
-assert short[:, 1].mean() < long[:, 1].mean() and (long[:, -1] < short[:, -1]).all()
+assert short[:, 1].mean() < long[:, 1].mean() and long[:, -1].mean() < short[:, 1].mean()
 assert (long[:, 5] - long[:, -1]).mean().abs() < 0.05, "the last epochs change little"
 
+
 # %% [markdown]
-# **What happened.** After two epochs the short run is ahead: its rate has come down, and the weights have settled. The long run is still taking
-# long steps; what looks like a worse network is an unfinished one. In the end it is better in every seed. So do not judge a
-# schedule by a run that was cut off, and do not stop a cosine early (Hoffmann and others, 2022, found that models had been compared
-# in just this way, with schedules longer than the training). Also note that the last two epochs hardly moved the validation loss: more
-# epochs have diminishing returns, and day 6 showed that they can turn against you.
+# **What happened.** After two epochs the short run is ahead: its rate has come down, and the weights have settled.
+# The long run is still taking long steps; what looks like a worse network is an unfinished one. In the end it is the
+# better one. So do not judge a schedule by a run that was cut off, and do not stop a cosine early (Hoffmann and
+# others, 2022, found that models had been compared in just this way, with schedules longer than the training). Also
+# note that the last two epochs hardly moved the validation loss: more epochs have diminishing returns, and day 6
+# showed that they can turn against you.
 #
 # ## What a plateau looks like
 #
 # A **plateau** is a stretch on which the loss does not fall. There are two kinds, and they call for opposite remedies.
 #
-# The first kind is noise. The weights rattle around the bottom, the rate too long for them to settle. To see it, we train at a high
-# rate for three epochs. Then the road forks: the same network goes on for two epochs as before, or with a tenth of the rate.
+# The first kind is noise. The weights rattle around the bottom, the rate too long for them to settle. To see it, we
+# train at a high rate for three epochs. Then the road forks: the same network goes on for two epochs as before, or
+# with a tenth of the rate.
 #
 # > **Predict.** What does the tenth do to the validation loss within a single epoch?
 
@@ -772,14 +819,15 @@ print("on at 0.05:", spread(forks[:, 1, -1]))
 assert (forks[:, 1, -2:].mean(dim=1) < forks[:, 0, -2:].mean(dim=1)).all()
 assert (forks[:, 1, 3] < forks[:, 0, 2]).all()
 
+
 # %% [markdown]
-# **What happened.** One epoch at the lower rate brings what the high rate did not, in every seed. The famous staircase in the
-# training curves of residual networks is this, made on purpose.
+# **What happened.** One epoch at the lower rate brings what the high rate did not, in every seed. The famous
+# staircase in the training curves of residual networks is this, made on purpose.
 #
 # The second kind is flatness. Two weights in a row, $f(a, b) = \tfrac12 (1 - ab)^2$, is the smallest deep network. At
-# $a = b = 0$ its gradient is zero, and near there it is small: a **saddle**, as on day 9. We start close to it, once with a constant
-# rate, and once under `ReduceLROnPlateau`, PyTorch's scheduler that cuts the rate to a tenth when the loss has not become
-# lower by 1 % of itself for `patience` epochs.
+# $a = b = 0$ its gradient is zero, and near there it is small: a **saddle**, as on day 9. We start close to it, once
+# with a constant rate, and once under `ReduceLROnPlateau`, PyTorch's scheduler that cuts the rate to a tenth when the
+# loss has not become lower by 1 % of itself for `patience` epochs.
 #
 # > **Predict.** The loss looks flat for a long time. What will the scheduler do, and what comes of it?
 
@@ -820,19 +868,22 @@ ax.set(xlabel="step", ylabel="loss", title="On a saddle, a lower rate is the wro
 label_lines(ax)
 plt.show()
 
+
 # %% [markdown]
-# **What happened.** The plateau was a saddle, and patience alone would have crossed it. The scheduler saw a flat curve, did what it is
-# for, and with each cut the escape took ten times longer. On the plot both kinds look alike. Tell them apart by their *roughness*: a noisy
-# plateau jitters from batch to batch, a flat one is smooth. Or try it, as we did: fork, and see which branch falls.
+# **What happened.** The plateau was a saddle, and patience alone would have crossed it. The scheduler saw a flat
+# curve, did what it is for, and with each cut the escape took ten times longer. On the plot both kinds look alike.
+# Tell them apart by their *roughness*: a noisy plateau jitters from batch to batch, a flat one is smooth. Or try it,
+# as we did: fork, and see which branch falls.
 #
 # ### Exercise: a rate that goes down on a plateau ★★★
 #
-# `plateau_rates(losses, rate, factor, patience)` gets the validation losses of a run, one per epoch, and returns a list of the
-# same length: the rate that each epoch *used*. The first epoch uses `rate`. After an epoch, look at its loss: is it *lower* than
-# the lowest before it (the first one always counts as lower), then the count of bad epochs goes back to 0; otherwise the count goes up by one. If the count is now
-# *greater than* `patience`, multiply the rate by `factor`, from the next epoch on, and set the count back to 0. So `patience` bad epochs in a
-# row are forgiven, and the one after them is not. With losses `[3, 2, 2, 2, 2, 1]`, rate 1.0, factor 0.1 and patience 1 the
-# rates are `[1, 1, 1, 1, 0.1, 0.1]`.
+# `plateau_rates(losses, rate, factor, patience)` gets the validation losses of a run, one per epoch, and returns a
+# list of the same length: the rate that each epoch *used*. The first epoch uses `rate`. After an epoch, look at its
+# loss: is it *lower* than the lowest before it (the first one always counts as lower), then the count of bad epochs
+# goes back to 0; otherwise the count goes up by one. If the count is now *greater than* `patience`, multiply the rate
+# by `factor`, from the next epoch on, and set the count back to 0. So `patience` bad epochs in a row are forgiven,
+# and the one after them is not. With losses `[3, 2, 2, 2, 2, 1]`, rate 1.0, factor 0.1 and patience 1 the rates are
+# `[1, 1, 1, 1, 0.1, 0.1]`.
 
 # %%
 def plateau_rates(losses, rate, factor=0.1, patience=2):
@@ -845,13 +896,15 @@ check("day10.plateau_rates", plateau_rates)
 # %% [markdown]
 # ## Recap
 #
-# - **The edge** is at 2 / curvature, and the most curved direction sets it. A network's curvature can be measured, and it grows while
-#   the network learns.
-# - **The range test** finds the order of magnitude in a hundred steps: nothing, falling, taking off. Take a tenth of where it takes off.
+# - **The edge** is at 2 / curvature, and the most curved direction sets it. A network's curvature can be measured,
+#   and it grows while the network learns.
+# - **The range test** finds the order of magnitude in a hundred steps: nothing, falling, taking off. Take a tenth of
+#   where it takes off.
 # - **Schedules** are functions of the step; long steps first, short ones to settle. They forgive a peak that is too
 #   high; beside a well-chosen constant rate, three epochs on these digits do not show a gain.
-# - **Batch size, rate and epochs belong together.** Noise falls with the root of the batch size; the rate may grow with it, up to the
-#   edge; a schedule has to know its end. A **plateau** may be noise (lower the rate) or flatness (do not).
+# - **Batch size, rate and epochs belong together.** Noise falls with the root of the batch size; the rate may grow
+#   with it, up to the edge; a schedule has to know its end. A **plateau** may be noise (lower the rate) or flatness
+#   (do not).
 #
 # ## What to try next
 #
@@ -864,12 +917,14 @@ check("day10.plateau_rates", plateau_rates)
 #
 # - Smith (2017), *Cyclical learning rates for training neural networks*: the range test, and rates that swing.
 # - Loshchilov, Hutter (2017), *SGDR: stochastic gradient descent with warm restarts*: the cosine.
-# - Goyal and others (2017), *Accurate, large minibatch SGD: training ImageNet in 1 hour*: linear scaling and warm-up hold up
-#   to batches of about 8,000 there.
-# - Smith, Topin (2019), *Super-convergence: very fast training of neural networks using large learning rates*: OneCycle.
-# - Shallue and others (2019), *Measuring the effects of data parallelism on neural network training*: how far batch size
-#   helps, for many networks; no scaling rule holds everywhere.
-# - Cohen and others (2021), *Gradient descent on neural networks typically occurs at the edge of stability*: curvature grows
-#   to 2 / rate.
+# - Goyal and others (2017), *Accurate, large minibatch SGD: training ImageNet in 1 hour*: linear scaling and warm-up
+#   hold up to batches of about 8,000 there.
+# - Smith, Topin (2019), *Super-convergence: very fast training of neural networks using large learning rates*:
+#   OneCycle.
+# - Shallue and others (2019), *Measuring the effects of data parallelism on neural network training*: how far batch
+#   size helps, for many networks; no scaling rule holds everywhere.
+# - Cohen and others (2021), *Gradient descent on neural networks typically occurs at the edge of stability*:
+#   curvature grows to 2 / rate.
 # - Malladi and others (2022), *On the SDEs and scaling rules for adaptive gradient algorithms*: the root rule for Adam.
-# - Hoffmann and others (2022), *Training compute-optimal large language models*: the schedule's length has to match the run.
+# - Hoffmann and others (2022), *Training compute-optimal large language models*: the schedule's length has to match
+#   the run.

@@ -66,7 +66,6 @@ def warm_cosine(step, total, warmup, peak):
 
 check("day10.warm_cosine", warm_cosine)
 
-
 # %% [markdown]
 # `step + 1`, because a rate of 0 in the first step would waste it. With `warmup = 0` the first case never applies, so nothing is divided by zero.
 # The cosine counts from its own beginning and over its own length. Here is the figure to it:
@@ -74,6 +73,7 @@ check("day10.warm_cosine", warm_cosine)
 # %%
 rates = [warm_cosine(step, total=6, warmup=2, peak=1.0) for step in range(6)]
 print([round(rate, 3) for rate in rates])
+
 
 # %% [markdown]
 # ## The schedule that swings ★★☆
