@@ -880,25 +880,27 @@ print("the same batches, all three; the last:", list(b.shape))
 # > **Predict.** 500 digits through each: how many times faster is the second?
 
 # %% tags=["nbval-ignore-output"] why="timings differ from run to run and machine to machine"
-def seconds(loader):
-    """The best of three passes; the sum makes sure that every batch is really there."""
+def seconds(work, *inputs):
+    """The best of three calls of `work`."""
     best = float("inf")
     for _ in range(3):
         start = time.perf_counter()
-        sum(x.sum() for x, _ in loader).item()
+        work(*inputs)
         best = min(best, time.perf_counter() - start)
     return best
 
 
-slow_seconds, fast_seconds = seconds(slow), seconds(fast)
+def through(loader):
+    sum(x.sum() for x, _ in loader).item()  # so that every batch is really there
+
+
+slow_seconds, fast_seconds = seconds(through, slow), seconds(through, fast)
 ratio = slow_seconds / fast_seconds
 print(f"one by one {slow_seconds * 1000:.0f} ms, resident {fast_seconds * 1000:.1f} ms:"
       f" {ratio:.0f} times faster")
-assert ratio > 2, "the resident loader is no longer clearly faster"
-start = time.perf_counter()
-train_small(val_x[:500], val_y[:500])
-train_seconds = time.perf_counter() - start
+train_seconds = seconds(train_small, val_x[:500], val_y[:500])
 print(f"training on them, for comparison: {train_seconds * 1000:.0f} ms")
+assert ratio > 2, "the resident loader is no longer clearly faster"
 assert train_seconds < slow_seconds
 
 # %% [markdown]
