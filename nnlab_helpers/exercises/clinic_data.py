@@ -260,7 +260,7 @@ def patient_j(answer: Callable[..., Any], t: Trial) -> None:
                 )
     net = nn.Sequential(nn.Linear(6, 40), nn.ReLU(), nn.Dropout(0.5), nn.Linear(40, 3))
     x, y = t.randn(30, 6), t.randint(0, 3, (30,))
-    numbers = {t.call(answer, net.train(), x, y, watch=(net,)) for _ in range(3)}
+    numbers = {float(t.call(answer, net.train(), x, y, watch=(net,))) for _ in range(3)}
     t.require(len(numbers) == 1, "asked three times about the same network, it gives different numbers")
     t.require(any(isinstance(layer, nn.Dropout) and layer.p == 0.5 for layer in net), "the dropout layer was changed")
 

@@ -42,8 +42,8 @@ check("day13.diagnoses", diagnoses)
 
 # %% [markdown]
 # **A** starts with healthy steps that grow: something piles up, the gradients (4). **C** is too long in the very first step (10).
-# **D** and **F** have layers that stand still: in D two of them, below silent units (5), in F the last one alone, with all units
-# alive (1). **B** reads three digits in four at a loss where a healthy network reads far fewer: its loss cannot fall, since
+# **D** and **F** have layers that stand still: in D all of them, around silent units (5), in F the last one alone, with all
+# units alive (1). **B** reads three digits in four at a loss where a healthy network reads far fewer: its loss cannot fall, since
 # softmax comes twice (9). **E** has nothing wrong with its network and learns nothing: what is left is the data, and labels
 # of other images (7).
 #
