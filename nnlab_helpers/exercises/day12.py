@@ -120,7 +120,10 @@ def f1_over_batches(answer: Callable[..., Any], t: Trial) -> None:
         return [(t.rand(size) < p_said, t.rand(size) < p_true) for size in sizes]
 
     cases = [
-        ([batch([true, true], [true, false])], "one batch, said [True, True], truth [True, False]"),
+        (
+            [batch([true] * 4 + [false] * 4, [true, true, false, false, true, false, false, false])],
+            "one batch of 8 with 2 hits, 2 false alarms and 1 missed",
+        ),
         (
             [batch([true, true], [true, false]), batch([false], [true])],
             "the two batches of the task",
@@ -131,6 +134,7 @@ def f1_over_batches(answer: Callable[..., Any], t: Trial) -> None:
         ),
         ([batch([false, false], [false, false])], "no positive anywhere"),
         ([batch([true, false], [true, false])], "one batch in which all is right"),
+        ([batch([true, true], [true, false])], "one batch, said [True, True], truth [True, False]"),
         ([batch([false, false], [true, false])], "one batch in which nothing is found"),
         (random((9, 9, 4), 0.6, 0.4), "random batches of 9, 9 and 4"),
         (random((20, 20, 7), 0.2, 0.7), "random batches of 20, 20 and 7"),
@@ -151,6 +155,7 @@ def f1_over_batches(answer: Callable[..., Any], t: Trial) -> None:
             _f1(tp, fp, fn),
             given=given,
             known={
+                "With nothing to divide by the result is to be 0.": any_of(1.0 if not tp + fp + fn else None, math.nan),
                 "That is the mean of the batches' F1 scores: add up the counts first, and divide once.": any_of(
                     sum(each) / len(each), sum(kind) / len(kind), sum(filled) / max(len(filled), 1)
                 ),
@@ -163,7 +168,6 @@ def f1_over_batches(answer: Callable[..., Any], t: Trial) -> None:
                 "True positives count twice, above the line and below it.": any_of(
                     tp / (tp + fp + fn) if tp + fp + fn else 0.0, tp / (2 * tp + fp + fn) if tp + fp + fn else 0.0
                 ),
-                "With nothing to divide by the result is to be 0.": any_of(1.0 if not tp + fp + fn else None, math.nan),
                 "That is the F1 of the last batch alone.": each[-1],
                 "Hits and right answers are not the same: `said == truth` counts the easy noes as well.": _f1(
                     right, fp, fn
