@@ -52,7 +52,7 @@ use_style()
 # %% [markdown]
 # ## The price decides the answer
 #
-# Nine people measured the same table, in metres. One of them lost a decimal point.
+# Nine people measured the same table, in metres. One of them put the decimal point in the wrong place.
 
 # %%
 lengths = torch.tensor([2.01, 1.98, 2.02, 2.00, 1.99, 2.03, 1.97, 2.01, 20.1])
@@ -160,7 +160,7 @@ assert surplus[2] > 100_000
 assert 100 < laplace.log_prob(y[0]) - laplace.log_prob(y[2]) < 10_000
 
 # %% [markdown]
-# **What happened.** To the bell curve a misread decimal point is not unlikely, it is unthinkable, and so it would
+# **What happened.** To the bell curve a misplaced decimal point is not unlikely, it is unthinkable, and so it would
 # rather move everything than live with it. Squared error is not wrong. It is an *opinion about noise*: the right one
 # where errors are many small ones added up, of the same size everywhere. Where now and then something breaks, hold
 # another opinion. (Surprise may be negative, by the way: $\log$ of a density, which may exceed one, and not of a
@@ -190,6 +190,7 @@ prices = {  # the price if it rains, and if it stays dry
 expected = {name: 0.7 * wet + 0.3 * dry for name, (wet, dry) in prices.items()}
 cheapest = {name: p[cost.argmin()].item() for name, cost in expected.items()}
 print({name: round(best, 3) for name, best in cheapest.items()})
+print(f"dry: after '70 %' {-math.log(0.3):.2f} nats, after '99 %' {-math.log(0.01):.2f}")
 assert abs(cheapest["squared"] - 0.7) < 1e-3 > abs(cheapest["surprise"] - 0.7)
 assert cheapest["absolute"] == p[-1]
 
@@ -209,7 +210,8 @@ plt.show()
 # **What happened.** Squared error and surprise are cheapest exactly at the truth. Absolute error is a straight line in
 # $p$: under it you do best to cry "rain, certainly" every day. A price under which honesty is cheapest is called
 # **proper**. Both proper ones will do; they differ in what they take for certainty. The square never takes more than 1,
-# surprise has no upper limit, and day 7 drew what follows for the gradient.
+# surprise has no upper limit, and day 7 drew what follows for the gradient. (The last line is for the two forecasters
+# at the top.)
 #
 # A network does not state $p$ but a logit $z$, and the sigmoid (day 3) makes the probability of it, $p = \sigma(z)$.
 # Through both, the gradient is the one you know from day 2, *what it said minus what it should have said*:
@@ -278,8 +280,8 @@ pd.DataFrame({k: v.numpy() for k, v in columns.items()}, index=list(rows)).round
 # *round* to it, and then somebody takes the logarithm.
 #
 # Let the truth be no ($y = 0$) and the network be ever surer of yes. The price is $-\log(1 - \sigma(z))$, which is
-# $\log(1 + e^z)$ on paper: hardly more than $z$ itself once $z$ is large. And the gradient, $\sigma(z) - 0$, is almost
-# 1. Four ways to compute it:
+# $\log(1 + e^z)$ on paper: hardly more than $z$ itself once $z$ is large. And the gradient, $\sigma(z) - 0$, is nearly
+# one. Four ways to compute it:
 
 # %%
 def four_ways(z):
@@ -461,7 +463,7 @@ p = torch.tensor([[0.5, 0.25, 0.125, 0.125], [0.7, 0.1, 0.1, 0.1]])
 q = torch.full((2, 4), 0.25)
 by_hand = (p * (p / q).log()).sum(dim=1).mean()
 batchmean = F.kl_div(q.log(), p, reduction="batchmean")
-entrymean = F.kl_div(q.log(), p, reduction="sum") / p.numel()  # as its default does
+entrymean = F.kl_div(q.log(), p, reduction="sum") / p.numel()  # its default
 print(f"by hand {by_hand:.4f}, batchmean {batchmean:.4f}, default {entrymean:.4f}")
 assert torch.allclose(by_hand, batchmean) and torch.allclose(by_hand, 4 * entrymean)
 
@@ -920,8 +922,8 @@ check("day08.mended_loss", mended_loss)
 #
 # - Give `settle` the absolute error of the sigmoids, with the targets `[[0.7, 0.3, ...]]`. Where do they go, and why
 #   does it take so long?
-# - Let a tenth of the 2,000 labels be wrong (`torch.randint`), and repeat the comparison. Does squared error, which
-#   never charges more than 1 for a probability, bear it better than cross-entropy?
+# - Let a tenth of the 2,000 labels be wrong (`torch.randint`), and repeat the comparison. Add the squared error of the
+#   softmax, which charges a row at most 0.2: does it bear wrong labels better than cross-entropy?
 # - Try $\varepsilon = 0.02$ and $\varepsilon = 0.3$ in `smooth_ce`. At which is the mean confidence closest to the
 #   accuracy?
 #
