@@ -127,6 +127,8 @@ class _ThisPython(KernelSpecManager):
 
 def _environment(scratch: str, threads: int | None) -> dict[str, str]:
     environment = kernel_environment(Path(scratch, "progress.json"))
+    # The kernel is killed, not asked to end: what it leaves in its temporary folder goes with ours.
+    environment |= dict.fromkeys(("TMPDIR", "TEMP", "TMP"), scratch)
     if threads is not None:
         environment.setdefault("OMP_NUM_THREADS", str(threads))
     return environment

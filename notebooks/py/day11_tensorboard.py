@@ -247,8 +247,9 @@ written = [e.value for e in events.Scalars("loss/val")]
 assert np.allclose(written, history["val_loss"]), "the file and the history disagree"
 
 # %% [markdown]
-# What `Scalars` gives is a list of events with `.step`, `.value` and `.wall_time`, the clock's time in seconds. That is all you
-# need to draw the curve yourself, with the axes and the title that *you* want.
+# What `Scalars` gives is a list of events with `.step`, `.value` and `.wall_time`, the clock's time in seconds. That is
+# all you need to draw the curve yourself, with the axes and the title that *you* want. The two curves below count in
+# different steps, updates and epochs; 30 updates make an epoch.
 
 # %%
 fig, ax = plt.subplots()
@@ -653,8 +654,8 @@ plt.show()
 
 
 # %% [markdown]
-# **What happened.** Groups too, though loose ones. Random weights keep neighbours together, and digits of one kind look alike to
-# begin with: by chance only one neighbour in ten would be the same digit. Training moves the kinds away from each other until the last layer needs no more than a straight cut between them.
+# **What happened.** Groups too, though loose ones. Random weights keep neighbours together, and digits of one kind look
+# alike to begin with: by chance only one neighbour in ten would be the same digit. Training moves the kinds away from each other until the last layer needs no more than a straight cut between them.
 
 # %% [markdown]
 # ## Which settings were best?
@@ -682,7 +683,7 @@ for rate in RATES:
         folder = logs / "rates" / f"rate={rate},seed={seed}"
         with SummaryWriter(str(folder)) as writer:
             hooks = [Curves(writer), Settings(writer, rate=rate, seed=seed)]
-            train(hooks, seed=seed, rate=rate, epochs=3)
+            train(hooks, seed=seed, rate=rate, epochs=2)
 print(len(list((logs / "rates").iterdir())), "runs")
 
 # %% tolerance={"rtol": 0.3}
@@ -819,8 +820,8 @@ ax.set_title("Two runs in one folder become one curve that runs backwards")
 plt.show()
 
 # %% [markdown]
-# **What happened.** The folder *is* the run. Two files in it are taken for one run that was continued, and the curve goes back to
-# epoch 1 in a straight line. So every run gets a folder of its own, with a name that says what was different about it.
+# **What happened.** Something else: one curve. The folder *is* the run. Two files in it are taken for one run that was
+# continued, and the line goes back to epoch 1. So every run gets a folder of its own, with a name that says what was different about it.
 # The package's logger refuses a folder that is taken:
 
 # %%
