@@ -512,7 +512,7 @@ plot_paths(ravine, {name: found[2][:80] for name, found in straight.items()},
 start = beside_the_ridge(1e-3)
 off = {n: race(r, saddle, start, -0.24, steps=100) for n, r in RULES.items()}
 plot_paths(saddle, {name: found[2][:80] for name, found in off.items()},
-           limits=(-1.8, 1.2, -0.5, 1.6), ax=right,
+           limits=(-1.8, 1.9, -0.5, 1.7), ax=right,
            title="RMSProp is first off the ridge")
 left.set(xlabel="$x$", ylabel="$y$")
 right.set(xlabel="$x$")
@@ -636,8 +636,7 @@ assert accuracy["SGD, Adam's rate"][:, -1].max() < 0.7
 
 # %% [markdown]
 # **What happened.** After one epoch Adam is ahead, in every seed. After five the two are level: their means differ by less
-# than two points, and the seeds of one optimizer differ as much. And the same SGD, at a rate that suits Adam, looks
-# hopeless. Had we compared at that one rate, we would have "shown" that SGD does not work. When you read that A beats B, look for
+# than two points. And the same SGD, at a rate that suits Adam, looks hopeless. Had we compared at that one rate, we would have "shown" that SGD does not work. When you read that A beats B, look for
 # the sentence that says how B's rate was chosen.
 
 # %% [markdown]
