@@ -14,14 +14,14 @@
 # *Reading: about 35 minutes. Running: under 30 seconds on two CPU cores. Builds on [day 6](day06_mlp_mnist.ipynb) and
 # [day 10](day10_learning_rate.ipynb).*
 #
-# Two training runs end in the morning with the same line: a loss of 2.3, no better than guessing. One had a learning rate
+# Two training runs end in the morning with the same last line: no better than guessing. One had a learning rate
 # that was far too low, in the other every unit of the first layer was dead. The line does not tell them apart. What you
 # wish for then is a recording: every layer, every epoch, kept in a file that is still there when the program is not.
 #
 # **By the end you can**
 #
-# - write a hook that records curves, histograms, pictures, a graph, precision and recall, an embedding, and the settings
-#   of a run, without disturbing it;
+# - write a hook that records curves, histograms, pictures, a graph, precision and recall, an embedding, and the
+#   settings of a run, without disturbing it;
 # - say what is in an event file, and read it back without TensorBoard;
 # - tell causes apart that give the same curve, and compare settings by more than one lucky run;
 # - open the dashboard, in a notebook or by itself, and close it again.
@@ -68,7 +68,7 @@ train_part, val_part = torch.randperm(len(digits))[:4_000].split([3_000, 1_000])
 common = {"normalize": Normalize.from_images(digits, train_part), "device": device}
 val_loader = TensorLoader(digits, val_part, batch_size=1_000, **common)
 val_x, val_y = next(iter(val_loader))  # [1000, 1, 28, 28], [1000]
-temporary = tempfile.TemporaryDirectory(prefix="nnlab-day11-", ignore_cleanup_errors=True)
+temporary = tempfile.TemporaryDirectory(prefix="nnlab-", ignore_cleanup_errors=True)
 logs = Path(temporary.name)
 first = digits.take(val_part[:10])
 show_images(first.images, first.labels.tolist(), title="Ten of the digits it is asked")
@@ -131,16 +131,16 @@ print("at an epoch: ", sorted(count.last["epoch"].values))
 assert count.calls == {"start": 1, "update": 60, "epoch": 2, "end": 1}
 
 # %% [markdown]
-# 3,000 digits in batches of 100 make 30 updates an epoch. After an update a hook sees the loss and the accuracy of that one
-# batch; after an epoch, the whole row of the history.
+# 3,000 digits in batches of 100 make 30 updates an epoch. After an update a hook sees the loss and the accuracy of
+# that one batch; after an epoch, the whole row of the history.
 
 # %% [markdown]
 # ## A file that only grows
 #
-# Where should a hook put what it sees? In a list it would be lost with the program. TensorBoard, a viewer for training runs
-# that Google published with TensorFlow, settled on the simplest thing that survives: a file to which records are
-# appended, and nothing is ever changed. PyTorch writes that format through `SummaryWriter`. A **scalar** is a number with
-# a name, its *tag*, and a *step*: where on the horizontal axis it belongs.
+# Where should a hook put what it sees? In a list it would be lost with the program. TensorBoard, a viewer for training
+# runs that Google published with TensorFlow, settled on the simplest thing that survives: a file to which records are
+# appended, and nothing is ever changed. PyTorch writes that format through `SummaryWriter`. A **scalar** is a number
+# with a name, its *tag*, and a *step*: where on the horizontal axis it belongs.
 
 # %%
 with SummaryWriter(str(logs / "by_hand")) as writer:
@@ -151,9 +151,9 @@ print(path.name.rsplit(".", 4)[0] + ".<seconds>.<computer>.<process>.<count>")
 
 
 # %% [markdown]
-# Inside, each record is eight bytes that say how long it is, four bytes of checksum, the content, and a checksum of that.
-# A reader takes a few lines. (We skip the checksums. The content is a *protocol buffer*, a compact form of nested
-# fields, for which TensorBoard brings the decoder.)
+# Inside, each record is eight bytes that say how long it is, four bytes of checksum, the content, and a checksum of
+# that. A reader takes a few lines. (We skip the checksums. The content is a *protocol buffer*, a compact form of
+# nested fields, for which TensorBoard brings the decoder.)
 
 # %%
 def records(raw):
@@ -182,8 +182,8 @@ print(*scalars_in(raw), sep="\n")
 assert scalars_in(raw) == [("made_up/loss", i, x) for i, x in enumerate([3, 2, 1.5])]
 
 # %% [markdown]
-# > **Predict.** The power fails in the middle of writing the third number: the file ends half-way through its last record.
-# > What can still be read: nothing, two numbers, or three with the last one wrong?
+# > **Predict.** The power fails in the middle of writing the third number: the file ends half-way through its last
+# > record. What can still be read: nothing, two numbers, or three with the last one wrong?
 
 # %%
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -196,8 +196,8 @@ print("TensorBoard's:", [event.value for event in survivors])
 assert [event.value for event in survivors] == [3.0, 2.0]
 
 # %% [markdown]
-# **What happened.** Two. What was complete stays readable, and a reader knows from the length (TensorBoard's also from the
-# checksum) that something is missing. For the same reason you can look at a run while it is being written.
+# **What happened.** Two. What was complete stays readable, and a reader knows from the length (TensorBoard's also from
+# the checksum) that something is missing. For the same reason you can look at a run while it is being written.
 #
 # `EventAccumulator` is TensorBoard's own reader. It keeps only a sample of long series, unless it is told
 # to keep everything, which is what the zeros below mean.
@@ -273,12 +273,12 @@ assert jitter > 2 * drift, "the title above no longer holds"
 # %% [markdown]
 # ### Exercise: read a curve back ★★☆
 #
-# A run that was killed and resumed from its last checkpoint goes on in the same folder, with a second file. The epochs between
-# the checkpoint and the end of the first file are then recorded twice. Write `read_scalars(folder, tag)`, which returns
-# `(steps, values)`: two lists of equal length, ordered by step, each step **once**. Where a step was recorded more than
-# once, the record with the latest `wall_time` counts. Steps are whole numbers, values floats. For the records
-# (step, value, time) `(1, 0.9, 10.0)`, `(2, 0.7, 11.0)`, `(2, 0.6, 20.0)` the answer is `([1, 2], [0.9, 0.6])`. You may use
-# `read` from above. A tag that is not there may raise whatever `read(folder).Scalars(tag)` raises.
+# A run that was killed and resumed from its last checkpoint goes on in the same folder, with a second file. The epochs
+# between the checkpoint and the end of the first file are then recorded twice. Write `read_scalars(folder, tag)`,
+# which returns `(steps, values)`: two lists of equal length, ordered by step, each step **once**. Where a step was
+# recorded more than once, the record with the latest `wall_time` counts. Steps are whole numbers, values floats. For
+# the records (step, value, time) `(1, 0.9, 10.0)`, `(2, 0.7, 11.0)`, `(2, 0.6, 20.0)` the answer is `([1, 2], [0.9,
+# 0.6])`. You may use `read` from above. A tag that is not there may raise whatever `read(folder).Scalars(tag)` raises.
 #
 # Stuck? `hint("day11.read_scalars")` gives a first nudge, and a stronger one each time you call it.
 
@@ -295,10 +295,11 @@ check("day11.read_scalars", read_scalars)
 # ### Exercise: two lines in one chart ★☆☆
 #
 # `Curves` gives training and validation loss a chart each. To compare them you want them in one.
-# `writer.add_scalars(main_tag, {name: value, ...}, step)` does that, with an *s*: one chart, a line for each name. Write the
-# hook `both_losses(writer, event)`: called after an epoch, it makes **one** such call, with the main tag `"loss"`, the
-# names `"training"` and `"validation"`, and the epoch as the step. The numbers are in `event.values["train_loss"]` and
-# `event.values["val_loss"]`. Where there is no validation, there is no `"val_loss"`, and the line is left out.
+# `writer.add_scalars(main_tag, {name: value, ...}, step)` does that, with an *s*: one chart, a line for each name.
+# Write the hook `both_losses(writer, event)`: called after an epoch, it makes **one** such call, with the main tag
+# `"loss"`, the names `"training"` and `"validation"`, and the epoch as the step. The numbers are in
+# `event.values["train_loss"]` and `event.values["val_loss"]`. Where there is no validation, there is no `"val_loss"`,
+# and the line is left out.
 
 # %%
 def both_losses(writer, event):
@@ -317,8 +318,8 @@ check("day11.both_losses", both_losses)
 # TensorBoard has a slider called *smoothing*. It replaces each value by a running average: with weight $w$,
 # $a_t = w\,a_{t-1} + (1 - w)\,x_t$, where $a_0 = 0$. This is the running average that Adam keeps of the gradient.
 #
-# > **Predict.** Take a batch loss that starts at about 2.3 and falls. With $w = 0.9$, what does this average show for the first
-# > three points: 2.3, something higher, or something much lower?
+# > **Predict.** Take a batch loss that starts at about 2.3 and falls. With $w = 0.9$, what does this average show for
+# > the first three points: 2.3, something higher, or something much lower?
 
 # %% tolerance={"rtol": 0.3}
 noisy = np.array([e.value for e in events.Scalars("loss/update")])
@@ -345,15 +346,16 @@ plt.show()
 
 
 # %% [markdown]
-# **What happened.** Far too low: the average starts at zero, and for a while it is mostly that zero. It *rises* while the
-# loss falls. TensorBoard's slider does better, with the correction that Adam uses too.
+# **What happened.** Far too low: the average starts at zero, and for a while it is mostly that zero. It *rises* while
+# the loss falls. TensorBoard's slider does better, with the correction that Adam uses too.
 #
 # ### Exercise: the slider ★★☆
 #
-# After $t$ values (the first is $t = 1$) the weights of the average add up to $1 - w^t$, not to 1. Write `smooth(values, weight)`
-# for a list of floats and a weight $0 \le w < 1$. It returns a list of the same length: the running average from above, each
-# entry divided by the sum of its weights. `smooth([4.0, 2.0], 0.5)` is `[4.0, 2.666...]`, since
-# $(0.25 \cdot 4 + 0.5 \cdot 2) / 0.75 = 2.666...$. An empty list gives an empty list. With $w = 0$ nothing changes.
+# After $t$ values (the first is $t = 1$) the weights of the average add up to $1 - w^t$, not to 1. Write
+# `smooth(values, weight)` for a list of floats and a weight $0 \le w < 1$. It returns a list of the same length: the
+# running average from above, each entry divided by the sum of its weights. `smooth([4.0, 2.0], 0.5)` is `[4.0,
+# 2.666...]`, since $(0.25 \cdot 4 + 0.5 \cdot 2) / 0.75 = 2.666...$. An empty list gives an empty list. With $w = 0$
+# nothing changes.
 
 # %%
 def smooth(values, weight):
@@ -367,9 +369,9 @@ check("day11.smooth", smooth)
 # %% [markdown]
 # ## Histograms: what a curve leaves out
 #
-# A **histogram** counts how many of a layer's numbers fall into each of many small intervals. Written once an epoch, it is
-# a film of that layer. Right after an epoch the gradients of its last update are still in `.grad`, so the same hook can
-# record both.
+# A **histogram** counts how many of a layer's numbers fall into each of many small intervals. Written once an epoch,
+# it is a film of that layer. Right after an epoch the gradients of its last update are still in `.grad`, so the same
+# hook can record both.
 
 # %%
 class Histograms:
@@ -421,10 +423,11 @@ assert largest["all_dead", "third"] > 1e-3
 
 
 # %% [markdown]
-# **What happened.** In `too_slow` every matrix has a gradient, and nobody acts on it: raise the rate. In `all_dead` the first
-# and second matrix get none at all. The first, because the slope of a dead ReLU is zero; the second, because the gradient
-# of a weight is proportional to its input, and its inputs are all zero. Only the third still has something to go by. No
-# learning rate will help; the start must change. One curve, two diseases, and the histogram told them apart.
+# **What happened.** In `too_slow` every matrix has a gradient, and nobody acts on it: raise the rate. In `all_dead`
+# the first and second matrix get none at all. The first, because the slope of a dead ReLU is zero; the second, because
+# the gradient of a weight is proportional to its input, and its inputs are all zero. Only the third still has
+# something to go by. No learning rate will help; the start must change. One curve, two diseases, and the histogram
+# told them apart.
 
 # %% [markdown]
 # In a healthy run it is the weights that are worth watching. A stored histogram has `bucket_limit`, where each interval
@@ -456,7 +459,8 @@ for low in (0.01, 0.05, 0.25):
 ax.set(xlabel="epoch", ylabel="weight in the first layer")
 ax.set(xlim=(1, 7.4), xticks=epochs)
 ax.set_title("The weights of the first layer spread as it learns")
-widths = [quantile(f.histogram_value, 0.99) - quantile(f.histogram_value, 0.01) for f in films]
+ends = [[quantile(f.histogram_value, q) for q in (0.01, 0.99)] for f in films]
+widths = np.diff(ends)[:, 0]
 assert widths[-1] > 1.1 * widths[0], "the title no longer holds"
 plt.show()
 
@@ -464,11 +468,12 @@ plt.show()
 # %% [markdown]
 # ### Exercise: how long is each gradient? ★★☆
 #
-# A histogram is large; often one number a layer is enough. Write the hook `GradientNorms`. It is made with a `writer`. In
-# `on_update(event)` it writes, for each parameter of `event.model` that **has** a gradient (`p.grad is not None`), the length
-# of the gradient, the root of the sum of its squares, as a scalar: tag `gradient_norm/` followed by the parameter's name in
-# `named_parameters()`, step `event.update`. For a gradient `[[3.0], [4.0]]` it is 5. Frozen parameters have no gradient and
-# are left out. The gradients must stay as they are. The value may be a float or a tensor with one number.
+# A histogram is large; often one number a layer is enough. Write the hook `GradientNorms`. It is made with a `writer`.
+# In `on_update(event)` it writes, for each parameter of `event.model` that **has** a gradient (`p.grad is not None`),
+# the length of the gradient, the root of the sum of its squares, as a scalar: tag `gradient_norm/` followed by the
+# parameter's name in `named_parameters()`, step `event.update`. For a gradient `[[3.0], [4.0]]` it is 5. Frozen
+# parameters have no gradient and are left out. The gradients must stay as they are. The value may be a float or a
+# tensor with one number.
 
 # %%
 class GradientNorms:
@@ -487,10 +492,10 @@ check("day11.gradient_norms", GradientNorms)
 # %% [markdown]
 # ## Pictures, and the graph
 #
-# Each unit of the first layer has one weight for each pixel, so its weights are an image of what it looks for. This hook
-# records these images, and before the first epoch the **graph**: which operation feeds which. To find out, PyTorch sends one
-# batch through the model and takes notes. (It does so by a way that it calls deprecated, though it has no other for this
-# purpose yet; we silence that one warning.)
+# Each unit of the first layer has one weight for each pixel, so its weights are an image of what it looks for. This
+# hook records these images, and before the first epoch the **graph**: which operation feeds which. To find out,
+# PyTorch sends one batch through the model and takes notes. (It does so by a way that it calls deprecated, though it
+# has no other for this purpose yet; we silence that one warning.)
 
 # %%
 class Pictures:
@@ -527,17 +532,18 @@ for ax, film, name in zip(axes, (films[0], films[-1]), ("before", "after")):
     ax.imshow(grid)
     ax.set(xticks=[], yticks=[], ylabel=name)
     ax.grid(False)
-fig.suptitle("Training writes into the noise that eight units began with", weight="bold")
+fig.suptitle("Training writes into the noise that units began with", weight="bold")
 plt.show()
 
 
 # %% [markdown]
 # ## Precision and recall
 #
-# Accuracy is one number for ten digits. Suppose only the eights matter to you. You call everything an eight to which the network
-# gives more than some threshold. **Precision** is the share of true eights among those you called eights; **recall** is the
-# share of all eights that you found. A low threshold finds them all and much else; a high one is seldom wrong and misses
-# many. The **PR curve** shows both for every threshold. Day 12 has more to say about them; here we record one an epoch.
+# Accuracy is one number for ten digits. Suppose only the eights matter to you. You call everything an eight to which
+# the network gives more than some threshold. **Precision** is the share of true eights among those you called eights;
+# **recall** is the share of all eights that you found. A low threshold finds them all and much else; a high one is
+# seldom wrong and misses many. The **PR curve** shows both for every threshold. Day 12 has more to say about them;
+# here we record one an epoch.
 
 # %%
 class EightsCurve:
@@ -563,14 +569,16 @@ with SummaryWriter(str(logs / "eights")) as writer:
     train([Curves(writer), EightsCurve(writer)], epochs=6)
 recorded = read(logs / "eights").Tensors("eights")
 curves = {e.step: make_ndarray(e.tensor_proto) for e in recorded}
-true, precision, recall = curves[1][[0, 4, 5]]  # rows: TP, FP, TN, FN, precision, recall
+true, precision, recall = curves[1][[0, 4, 5]]  # and FP, TN, FN in rows 1 to 3
 share = (val_y == 8).float().mean().item()
-print(f"recall {recall[0]:.3f}, precision {precision[0]:.3f}, share of eights {share:.3f}")
+print(f"recall {recall[0]:.3f}, precision {precision[0]:.3f};"
+      f" share of eights {share:.3f}")
 assert recall[0] == 1.0 and abs(precision[0] - share) < 1e-6
 
 # %% [markdown]
-# **What happened.** You found every eight, and you are right as often as there are eights: that is the right end of every
-# PR curve, however bad or good the network. What tells networks apart is how long the curve stays up on its way there.
+# **What happened.** You found every eight, and you are right as often as there are eights: that is the right end of
+# every PR curve, however bad or good the network. What tells networks apart is how long the curve stays up on its way
+# there.
 
 # %% tolerance={"rtol": 0.15}
 fig, ax = plt.subplots(figsize=(7, 3.4))
@@ -592,8 +600,8 @@ plt.show()
 # ## What the network makes of a digit
 #
 # Before the last layer each digit is a list of 32 numbers. A list of numbers that stands for a thing is called an
-# **embedding**. TensorBoard's *Projector* turns such a cloud of points before your eyes, a small image at each point. It
-# wants no event for that but plain files, tab-separated, in a folder beside it.
+# **embedding**. TensorBoard's *Projector* turns such a cloud of points before your eyes, a small image at each point.
+# It wants no event for that but plain files, tab-separated, in a folder beside it.
 
 # %%
 class Embedding:
@@ -620,16 +628,18 @@ files = sorted(p.relative_to(logs / "embedding") for p in logs.glob("embedding/*
 print(*[file.as_posix() for file in files], sep="\n")
 
 # %% [markdown]
-# The Projector's first view is a **PCA**: it turns the cloud so that as much of its spread as possible lies in the two directions that
-# you see. Two lines do the same here.
+# The Projector's first view is a **PCA**: it turns the cloud so that as much of its spread as possible lies in the two
+# directions that you see. Two lines do the same here.
 #
-# > **Predict.** The same 300 digits before and after training. Is the untrained cloud a single fog, or has it groups too?
+# > **Predict.** The same 300 digits before and after training. Is the untrained cloud a single fog, or has it groups
+# > too?
 
 # %% tolerance={"rtol": 0.4}
 few_y = val_y[:300].cpu()
 clouds = {}
 for epoch, name in (("00000", "before training"), ("00006", "after training")):
-    points = torch.tensor(np.loadtxt(logs / "embedding" / epoch / "hidden" / "tensors.tsv"))
+    file = logs / "embedding" / epoch / "hidden" / "tensors.tsv"
+    points = torch.tensor(np.loadtxt(file))
     points = points - points.mean(dim=0)  # [300, 32]
     clouds[name] = points @ torch.linalg.svd(points, full_matrices=False).Vh[:2].T
     distances = torch.cdist(points, points).fill_diagonal_(torch.inf)
@@ -654,15 +664,16 @@ plt.show()
 
 
 # %% [markdown]
-# **What happened.** Groups too, though loose ones. Random weights keep neighbours together, and digits of one kind look
-# alike to begin with: by chance only one neighbour in ten would be the same digit. Training moves the kinds away from each other until the last layer needs no more than a straight cut between them.
+# **What happened.** Groups too, though loose ones. Random weights keep neighbours together, and digits of one kind
+# look alike to begin with: by chance only one neighbour in ten would be the same digit. Training moves the kinds away
+# from each other until the last layer needs no more than a straight cut between them.
 
 # %% [markdown]
 # ## Which settings were best?
 #
 # Curves of many runs in one chart soon become a thicket. `add_hparams` writes a run's settings, its *hyperparameters*,
-# together with the numbers it ended with, and the dashboard makes a table of them. It would open a folder of its own for
-# that; with `run_name="."` it stays in the run's.
+# together with the numbers it ended with, and the dashboard makes a table of them. It would open a folder of its own
+# for that; with `run_name="."` it stays in the run's.
 
 # %%
 class Settings:
@@ -673,7 +684,7 @@ class Settings:
 
     def on_end(self, event):
         best = event.history[event.history.best_epoch - 1]
-        metrics = {"best/val_loss": best["val_loss"], "best/epoch": float(best["epoch"])}
+        metrics = {"best/val_loss": best["val_loss"], "best/epoch": best["epoch"]}
         self.writer.add_hparams(self.settings, metrics, run_name=".")
 
 
@@ -692,7 +703,8 @@ results = np.array([
      for seed in range(3)] for rate in RATES
 ])  # [3 rates, 3 seeds]
 for rate, losses in zip(RATES, results):
-    print(f"rate {rate}: {losses.mean():.3f} (seeds {losses.min():.3f} to {losses.max():.3f})")
+    low, high = losses.min(), losses.max()
+    print(f"rate {rate}: {losses.mean():.3f} (seeds {low:.3f} to {high:.3f})")
 assert results[1].max() < results[0].min(), "0.003 beats 0.0003 in every pair of seeds"
 
 # %%
@@ -708,16 +720,16 @@ plt.show()
 
 
 # %% [markdown]
-# Dots are seeds, bars are their means. Note what the table in the dashboard would tempt you to do: sort it and take the first line.
-# That is the luckiest *run*, not the best setting.
+# Dots are seeds, bars are their means. Note what the table in the dashboard would tempt you to do: sort it and take
+# the first line. That is the luckiest *run*, not the best setting.
 #
 # ### Exercise: the best rate, not the luckiest run ★★★
 #
-# Write `winning_rate(folder)`. `folder` (a `Path`) holds one folder for each run, named like `rate=0.01,seed=2`; in each, the event
-# files have the scalar `loss/val`, once for each epoch. A run's result is the **lowest** value of its `loss/val`. Return the rate,
-# as a float, whose results have the lowest **mean** over its seeds. Not every rate has equally many seeds. For runs with
-# the results 0.1 and 0.9 at rate 0.1, and 0.3 and 0.4 at rate 0.01, the answer is 0.01. Files in `folder` that are
-# no folders are to be passed over. `read` from above may be used.
+# Write `winning_rate(folder)`. `folder` (a `Path`) holds one folder for each run, named like `rate=0.01,seed=2`; in
+# each, the event files have the scalar `loss/val`, once for each epoch. A run's result is the **lowest** value of its
+# `loss/val`. Return the rate, as a float, whose results have the lowest **mean** over its seeds. Not every rate has
+# equally many seeds. For runs with the results 0.1 and 0.9 at rate 0.1, and 0.3 and 0.4 at rate 0.01, the answer is
+# 0.01. Files in `folder` that are no folders are to be passed over. `read` from above may be used.
 
 # %%
 def winning_rate(folder):
@@ -743,9 +755,9 @@ assert seen["val_loss"] == unseen["val_loss"]
 assert all(torch.equal(a, b) for a, b in zip(watched.parameters(), alone.parameters()))
 
 # %% [markdown]
-# Six hooks are tedious to list. `TensorBoardLogger` from the package is all of them in one, and its curves have the same
-# tags. It reads the losses of updates only once an epoch. On a GPU that matters: to read a number, the program has
-# to wait until the GPU has caught up.
+# Six hooks are tedious to list. `TensorBoardLogger` from the package is all of them in one, and its curves have the
+# same tags. It reads the losses of updates only once an epoch. On a GPU that matters: to read a number, the program
+# has to wait until the GPU has caught up.
 
 # %%
 from nnlab_helpers.tracking import TensorBoardLogger
@@ -758,21 +770,21 @@ with logger:
     train([logger], epochs=2)
 ours, theirs = read(logs / "watched"), read(logs / "logger")
 for tag in ("loss/update", "loss/train", "loss/val", "accuracy/val"):
-    pair = [[(e.step, e.value) for e in events.Scalars(tag)] for events in (ours, theirs)]
-    assert pair[0] == pair[1], tag
-print("the package's hook writes the same curves; it has", len(theirs.Tags()["tensors"]),
-      "PR curves, one a digit")
+    a, b = ([(e.step, e.value) for e in f.Scalars(tag)] for f in (ours, theirs))
+    assert a == b, tag
+print("the same curves, and", len(theirs.Tags()["tensors"]), "PR curves, one a digit")
 
 
 # %% [markdown]
 # ### Exercise: a hook that does disturb ★★★
 #
-# `fit` protects itself: after a hook it puts back the model's mode and the state of the random numbers. Your own loop may not. The
-# hook below has **three** faults that would change the training, or make its record false. It is to keep, after each
-# epoch, a copy of the model's first parameter (in `self.weights`) and the accuracy, a float from 0 to 1, on `count` random
-# digits of `x` `[N, ...]` and `y` `[N]` (in `self.accuracies`). Mend it: the model must be left in the mode in which it came, whichever
-# that was; PyTorch's global random numbers must go on as if nothing had been drawn; and what is in `self.weights` must not change
-# later. Then take out the line with the `...`. (`torch.randperm` takes a `generator=`.)
+# `fit` protects itself: after a hook it puts back the model's mode and the state of the random numbers. Your own loop
+# may not. The hook below has **three** faults that would change the training, or make its record false. It is to keep,
+# after each epoch, a copy of the model's first parameter (in `self.weights`) and the accuracy, a float from 0 to 1, on
+# `count` random digits of `x` `[N, ...]` and `y` `[N]` (in `self.accuracies`). Mend it: the model must be left in the
+# mode in which it came, whichever that was; PyTorch's global random numbers must go on as if nothing had been drawn;
+# and what is in `self.weights` must not change later. Then take out the line with the `...`. (`torch.randperm` takes a
+# `generator=`.)
 
 # %%
 class QuietHook:
@@ -800,8 +812,8 @@ check("day11.quiet_hook", QuietHook)
 #
 # The most common mistake with TensorBoard is made at the start of a run: the folder of the last one is used again.
 #
-# > **Predict.** A run with a rate of 0.002 and one with 0.03, recorded in the same folder. What does the reader take `loss/val` for:
-# > two curves, the newer one, or something else?
+# > **Predict.** A run with a rate of 0.002 and one with 0.03, recorded in the same folder. What does the reader take
+# > `loss/val` for: two curves, the newer one, or something else?
 
 # %%
 for rate in (2e-3, 3e-2):
@@ -821,8 +833,8 @@ plt.show()
 
 # %% [markdown]
 # **What happened.** Something else: one curve. The folder *is* the run. Two files in it are taken for one run that was
-# continued, and the line goes back to epoch 1. So every run gets a folder of its own, with a name that says what was different about it.
-# The package's logger refuses a folder that is taken:
+# continued, and the line goes back to epoch 1. So every run gets a folder of its own, with a name that says what was
+# different about it. The package's logger refuses a folder that is taken:
 
 # %%
 try:
@@ -843,9 +855,9 @@ else:
 # %tensorboard --logdir runs
 # ```
 #
-# Below, the same command is called by its name, so that a later cell can take its frame away again.
-# `--host 127.0.0.1` makes it answer this computer alone (it knows no passwords), `--port 0` takes any port that is free. A
-# server usually goes on after its notebook has died; `guard_dashboards` sees to it that this one does not.
+# Below, the same command is called by its name, so that a later cell can take its frame away again. `--host 127.0.0.1`
+# makes it answer this computer alone (it knows no passwords), `--port 0` takes any port that is free. A server usually
+# goes on after its notebook has died; `guard_dashboards` sees to it that this one does not.
 
 # %%
 # %load_ext tensorboard
@@ -877,10 +889,10 @@ if not dashboards(logs):
 # - **Images**, **Graphs** (`pictures`), **PR Curves** (`eights`), **Projector** (`embedding`, coloured by label).
 # - **HParams**: the table of nine runs. Which seed would have misled you?
 #
-# *By itself*: in a terminal, `tensorboard --logdir FOLDER --host 127.0.0.1`, and open the address that it prints. Ctrl-C ends
-# it. For a run on another machine, start it there, and here
-# `ssh -L 6006:127.0.0.1:6006 MACHINE` brings its port 6006 to yours; `--bind_all` would show your runs to everyone on the
-# network. `print(logs)` tells the folder of today's runs.
+# *By itself*: in a terminal, `tensorboard --logdir FOLDER --host 127.0.0.1`, and open the address that it prints.
+# Ctrl-C ends it. For a run on another machine, start it there, and here `ssh -L 6006:127.0.0.1:6006 MACHINE` brings
+# its port 6006 to yours; `--bind_all` would show your runs to everyone on the network. `print(logs)` tells the folder
+# of today's runs.
 
 # %%
 close_dashboards(logs)
@@ -893,8 +905,8 @@ assert dashboards(logs) == []
 #
 # - **A hook** is called at fixed moments and only looks. Curves, histograms, images, the graph, PR curves, embeddings
 #   and settings each take a few lines. With and without it the weights are the same, bit for bit.
-# - **An event file** is a row of records that only grows. It survives a crash, and `EventAccumulator` gives you back what
-#   is in it, for figures of your own.
+# - **An event file** is a row of records that only grows. It survives a crash, and `EventAccumulator` gives you back
+#   what is in it, for figures of your own.
 # - **One curve can have many causes**; the histograms of gradients told two of them apart. One run is an anecdote:
 #   compare settings by their mean over seeds.
 # - **The dashboard** is a server on a folder of runs, one folder each. Keep it to your own machine, and close it.
@@ -912,6 +924,6 @@ assert dashboards(logs) == []
 #   event files came with.
 # - Smilkov et al. (2016), *Embedding Projector: interactive visualization and interpretation of embeddings*: the tab of
 #   that name.
-# - Davis, Goadrich (2006), *The relationship between precision-recall and ROC curves*: why PR curves are the ones to look
-#   at when one class is rare.
+# - Davis, Goadrich (2006), *The relationship between precision-recall and ROC curves*: why PR curves are the ones to
+#   look at when one class is rare.
 # - Biewald (2020), *Experiment tracking with Weights and Biases*: the same idea kept on a server for a whole team.

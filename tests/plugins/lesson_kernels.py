@@ -59,6 +59,8 @@ def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
     if not isinstance(item, IPyNbCell):
         return (yield)
     environment = kernel_environment(item.config.stash[RECORDS] / f"{item.path.stem}.json")
+    # A kernel is killed at its end: what it leaves in its temporary folder goes with the records.
+    environment |= dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(item.config.stash[RECORDS]))
     with pytest.MonkeyPatch.context() as patch:
         for key in os.environ.keys() - environment.keys():
             patch.delenv(key)

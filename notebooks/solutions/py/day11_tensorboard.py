@@ -11,8 +11,8 @@
 # %% [markdown]
 # # Day 11, solved: how do you watch a network learn?
 #
-# The exercises of [day 11](../day11_tensorboard.ipynb), each with a solution and why it works. There is more than one right
-# answer to most of them; the checks accept any.
+# The exercises of [day 11](../day11_tensorboard.ipynb), each with a solution and why it works. There is more than one
+# right answer to most of them; the checks accept any.
 
 # %%
 import torch
@@ -49,9 +49,9 @@ check("day11.read_scalars", read_scalars)
 
 
 # %% [markdown]
-# A dictionary keeps one value for each key, the last one that was put in. So put them in by the clock, oldest first. The order in
-# which the reader hands them out is that of the files' names, and that is the order in which they were *opened*, which
-# need not be the order in which they were written.
+# A dictionary keeps one value for each key, the last one that was put in. So put them in by the clock, oldest first.
+# The order in which the reader hands them out is that of the files' names, and that is the order in which they were
+# *opened*, which need not be the order in which they were written.
 
 # %% [markdown]
 # ## Two lines in one chart ★☆☆
@@ -71,8 +71,9 @@ check("day11.both_losses", both_losses)
 
 
 # %% [markdown]
-# `if event.values.get("val_loss")` would look the same and drop a validation loss of exactly 0. To hand it to `fit`, which calls its
-# hooks with the event alone, give it its writer first: `hooks=[lambda event: both_losses(writer, event)]`.
+# `if event.values.get("val_loss")` would look the same and drop a validation loss of exactly 0. To hand it to `fit`,
+# which calls its hooks with the event alone, give it its writer first: `hooks=[lambda event: both_losses(writer,
+# event)]`.
 
 # %% [markdown]
 # ## The slider ★★☆
@@ -93,8 +94,9 @@ check("day11.smooth", smooth)
 
 
 # %% [markdown]
-# After $t$ values the weights are $(1-w), (1-w)w, \dots, (1-w)w^{t-1}$, and they add up to $1 - w^t$. Dividing by that makes a proper average of what has been
-# seen. The uncorrected average is kept for the next step; correcting it there as well would correct twice.
+# After $t$ values the weights are $(1-w), (1-w)w, \dots, (1-w)w^{t-1}$, and they add up to $1 - w^t$. Dividing by that
+# makes a proper average of what has been seen. The uncorrected average is kept for the next step; correcting it there
+# as well would correct twice.
 
 # %% [markdown]
 # ## How long is each gradient? ★★☆
@@ -119,8 +121,9 @@ check("day11.gradient_norms", GradientNorms)
 
 
 # %% [markdown]
-# A parameter that is frozen, or that the batch never reached, has no gradient at all: `None`, which is not the same as zeros. `norm()` makes
-# a new tensor and leaves the gradient alone, unlike `clip_grad_norm_` with its underscore, which also returns the norm.
+# A parameter that is frozen, or that the batch never reached, has no gradient at all: `None`, which is not the same as
+# zeros. `norm()` makes a new tensor and leaves the gradient alone, unlike `clip_grad_norm_` with its underscore, which
+# also returns the norm.
 
 # %% [markdown]
 # ## The best rate, not the luckiest run ★★★
@@ -143,9 +146,9 @@ check("day11.winning_rate", winning_rate)
 
 
 # %% [markdown]
-# The minimum over the epochs of one run is a choice that you can make in practice: keep the best epoch's weights, as early stopping does. The minimum over
-# *seeds* is not: the next run's seed will not be the lucky one. Hence the mean. And a mean, not a sum, because the rates
-# need not have equally many runs.
+# The minimum over the epochs of one run is a choice that you can make in practice: keep the best epoch's weights, as
+# early stopping does. The minimum over *seeds* is not: the next run's seed will not be the lucky one. Hence the mean.
+# And a mean, not a sum, because the rates need not have equally many runs.
 
 # %% [markdown]
 # ## A hook that does disturb ★★★
@@ -176,6 +179,7 @@ class QuietHook:
 check("day11.quiet_hook", QuietHook)
 
 # %% [markdown]
-# `detach()` takes a tensor out of the graph, but both share one memory: after training, every entry of the list would have shown the final
-# weights. Only `clone()` makes a copy. The generator is the hook's own, so that dropout and shuffling get the numbers that they
-# would have had without it. And the mode goes back to what it was, which need not have been training.
+# `detach()` takes a tensor out of the graph, but both share one memory: after training, every entry of the list would
+# have shown the final weights. Only `clone()` makes a copy. The generator is the hook's own, so that dropout and
+# shuffling get the numbers that they would have had without it. And the mode goes back to what it was, which need not
+# have been training.
