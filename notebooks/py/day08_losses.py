@@ -190,7 +190,7 @@ prices = {  # the price if it rains, and if it stays dry
 expected = {name: 0.7 * wet + 0.3 * dry for name, (wet, dry) in prices.items()}
 cheapest = {name: p[cost.argmin()].item() for name, cost in expected.items()}
 print({name: round(best, 3) for name, best in cheapest.items()})
-print(f"dry: after '70 %' {-math.log(0.3):.2f} nats, after '99 %' {-math.log(0.01):.2f}")
+print(f"dry: '70 %' pays {-math.log(0.3):.2f} nats, '99 %' pays {-math.log(0.01):.2f}")
 assert abs(cheapest["squared"] - 0.7) < 1e-3 > abs(cheapest["surprise"] - 0.7)
 assert cheapest["absolute"] == p[-1]
 
