@@ -73,7 +73,7 @@ plt.show()
 
 # %%
 def whole(index):
-    """All digits at `index` as one batch: normalised images [N, 1, 28, 28], labels [N]."""
+    """All digits at `index` as one batch: images [N, 1, 28, 28], labels [N]."""
     loader = TensorLoader(
         digits, index, batch_size=len(index), normalize=normalize, device=device
     )
@@ -94,10 +94,12 @@ assert all(len(train_x) % size == 0 for size in (32, 64, 128, 512))
 
 # %%
 def train(rate, schedule=None, *, epochs=3, batch=64, seed=0, x=train_x, y=train_y):
-    """Train a fresh network; `schedule(step, total)` is what `rate` is multiplied by."""
+    """Train a fresh network; `rate` is multiplied by `schedule(step, total)`."""
     seed_everything(seed)
     model = MLP(784, (64,), 10).to(device)
-    loader = TensorLoader((x, y), batch_size=batch, shuffle=True, seed=seed, device=device)
+    loader = TensorLoader(
+        (x, y), batch_size=batch, shuffle=True, seed=seed, device=device
+    )
     optimizer = torch.optim.SGD(model.parameters(), lr=rate, fused=True)
     scheduler = None
     if schedule is not None:
@@ -140,8 +142,9 @@ fig, ax = plt.subplots(figsize=(7, 3.4))
 for rate, loss in by_rate.items():
     plot_band(ax, range(1, 4), loss, f"rate {rate}")
 ax.axhline(math.log(10), color="gray", linestyle=":")
-ax.text(1, math.log(10), "guessing", color="gray", va="bottom")
+ax.text(1, math.log(10) + 0.03, "guessing", color="gray", va="bottom")
 ax.set(xlabel="epoch", ylabel="validation loss (nats)", xticks=range(1, 4))
+ax.set_ylim(0, 2.7)
 ax.set_title("A thousand times the rate: as bad as a thousandth")
 label_lines(ax)
 plt.show()
@@ -213,7 +216,7 @@ left = {c: abs(1 - rate * c) ** 30 for c in (steep, flat)}
 for c, share in left.items():
     print(f"curvature {c:4.0f}: {share:.3f} of the distance is left after 30 steps")
 assert all(0.01 < share < 0.1 for share in left.values())
-print(f"rate 1, ideal for the flat direction, multiplies the steep one by {1 - steep:.0f}")
+print(f"rate 1, ideal for the flat one, multiplies the steep one by {1 - steep:.0f}")
 
 
 # %% [markdown]
@@ -245,7 +248,8 @@ tiny, x, y = nn.Linear(4, 3, bias=False), torch.randn(20, 4), torch.randint(3, (
 hessian = torch.autograd.functional.hessian(
     lambda w: F.cross_entropy(x @ w.T, y), tiny.weight.detach()
 ).reshape(12, 12)  # all the curvatures at once, which a large network cannot afford
-ours, exact = largest_curvature(tiny, x, y, rounds=50), torch.linalg.eigvalsh(hessian)[-1]
+ours = largest_curvature(tiny, x, y, rounds=50)
+exact = torch.linalg.eigvalsh(hessian)[-1]
 print("power iteration and the exact answer agree:", abs(ours - exact.item()) < 1e-3)
 assert abs(ours - exact.item()) < 1e-3
 
@@ -288,7 +292,8 @@ assert (full_batch[0.05][:, 2] == 0).all() and (full_batch[0.8][:, 2] > 6).all()
 assert ((full_batch[0.2][:, 2] > 0) & (full_batch[0.2][:, 2] < 8)).all()
 assert (full_batch[0.05][:, 1] > 1.5 * full_batch[0.05][:, 0]).all()
 assert (full_batch[0.05][:, 1] * 0.05 < 2).all()
-assert (full_batch[0.2][:, 0] * 0.2 < 2).all() and (full_batch[0.8][:, 0] * 0.8 > 2).all()
+start = full_batch[0.2][:, 0]  # the same for each rate
+assert (start * 0.2 < 2).all() and (start * 0.8 > 2).all()
 
 
 # %% [markdown]
@@ -335,7 +340,7 @@ def range_test(seed, lowest=1e-4, highest=10.0, steps=100, batch=64):
 tests = [range_test(seed) for seed in range(3)]
 rates = torch.tensor(tests[0][0])  # [100], the same in each
 losses = torch.tensor([losses for _, losses in tests])  # [3, 100]
-assert math.isclose(rates[0], 1e-4, rel_tol=1e-4) and math.isclose(rates[-1], 10, rel_tol=1e-3)
+assert abs(rates[0] / 1e-4 - 1) < 1e-3 and abs(rates[-1] / 10 - 1) < 1e-3
 limit = 2 / full_batch[0.05][:, 0].mean()
 fig, ax = plt.subplots(figsize=(7, 3.4))
 for seed in range(3):
@@ -351,8 +356,8 @@ took_off = [rates[(loss > 2 * loss[0]).int().argmax()].item() for loss in losses
 below = losses[:, rates < 3e-3].mean(dim=1)
 fallen = losses[:, (rates > 0.05) & (rates < 0.3)].min(dim=1).values
 for seed in range(3):
-    print(f"seed {seed}: mean loss {below[seed]:.2f} at rates below 0.003,"
-          f" down to {fallen[seed]:.2f}; twice the first loss at rate {took_off[seed]:.2f}")
+    print(f"seed {seed}: mean loss {below[seed]:.2f} at rates below 0.003, down to"
+          f" {fallen[seed]:.2f}; twice the first loss at rate {took_off[seed]:.2f}")
 assert (below > 2.1).all() and (fallen < 1.4).all()
 assert all(0.3 < rate < 4 for rate in took_off)
 
@@ -453,7 +458,8 @@ fig, ax = plt.subplots(figsize=(7, 3.2))
 for recipe, name in ((step_decay, "step decay"), (cosine, "cosine"),
                      (warm_up, "warm-up"), (one_cycle, "OneCycle")):
     ax.plot([0.5 * recipe(step, 160) for step in range(160)], label=name)
-ax.set(xlabel="step", ylabel="learning rate", title="Four recipes with one peak")
+ax.set(xlabel="step", ylabel="learning rate", ylim=(-0.06, 0.53))
+ax.set_title("Four recipes with one peak")
 label_lines(ax)
 plt.show()
 
@@ -502,15 +508,18 @@ last = {
 }
 
 # %% tolerance={"rtol": 0.35}
+lost = {}
 for name in names.values():
-    print(f"{name:10}  0.25: {spread(last[name, 0.25])}   0.5: {spread(last[name, 0.5])}")
-lost = {name: last[name, 0.5].mean() - last[name, 0.25].mean() for name in names.values()}
-assert max(lost["cosine"], lost["OneCycle"]) < 0.5 * min(lost["constant"], lost["warm-up"])
+    low, high = last[name, 0.25], last[name, 0.5]
+    lost[name] = high.mean() - low.mean()
+    print(f"{name:10}  0.25: {spread(low)}   0.5: {spread(high)}")
+forgiving = max(lost["cosine"], lost["OneCycle"])
+assert forgiving < 0.5 * min(lost["constant"], lost["warm-up"])
 for name in ("cosine", "OneCycle"):
     assert (last[name, 0.5] < last["constant", 0.5]).all()
     assert (last[name, 0.25] - last["constant", 0.25]).mean().abs() < 0.05
 assert last["step decay", 0.25].mean() > last["constant", 0.25].mean()
-assert lost["step decay"] > max(lost["cosine"], lost["OneCycle"])
+assert lost["step decay"] > forgiving
 
 # %%
 fig, ax = plt.subplots(figsize=(7, 3.2))
@@ -521,7 +530,7 @@ ax.plot([], [], "o", color="C0", label="peak 0.25")
 ax.plot([], [], "o", color="C1", label="peak 0.5")
 ax.set_yticks(range(len(names)), names.values())
 ax.invert_yaxis()
-ax.legend(loc="upper right")
+ax.legend(loc="lower right")
 ax.set(xlabel="validation loss after three epochs (nats); a dot for each seed")
 ax.set_title("A rate that ends low forgives a peak that is too high")
 plt.show()
@@ -585,20 +594,23 @@ def gradient(model, x, y):
 
 
 def noise(seed, size, draws=16):
-    """Root mean squared distance of a batch's gradient, relative to the true one's length."""
+    """Distance of a batch's gradient from the true one, relative to its length."""
     seed_everything(seed)
     model = MLP(784, (64,), 10).to(device)
     true = gradient(model, train_x, train_y)
     squares = []
     for _ in range(draws):
         rows = torch.randint(len(train_x), (size,)).to(device)
-        squares.append((gradient(model, train_x[rows], train_y[rows]) - true).square().sum())
+        error = gradient(model, train_x[rows], train_y[rows]) - true
+        squares.append(error.square().sum())
     return (torch.stack(squares).mean().sqrt() / true.norm()).item()
 
 
 # %% tolerance={"rtol": 0.15}
 sizes = torch.tensor([8, 32, 128, 512])
-noises = torch.tensor([[noise(seed, size) for size in sizes.tolist()] for seed in range(3)])
+noises = torch.tensor(
+    [[noise(seed, size) for size in sizes.tolist()] for seed in range(3)]
+)  # [3 seeds, 4 sizes]
 for size, values in zip(sizes.tolist(), noises.T, strict=True):
     print(f"batch of {size:3}: the noise is {values.mean():.2f} times the gradient")
 less = noises[:, 0] / noises[:, -1]
@@ -610,9 +622,12 @@ fig, ax = plt.subplots(figsize=(7, 3))
 plot_band(ax, sizes, noises, "measured", marker="o")
 ax.plot(sizes, noises[:, 0].mean() * (8 / sizes).sqrt(), "k--", label="1 / root of B")
 ax.axhline(1, color="gray", linewidth=0.8)
-ax.set(xscale="log", yscale="log", xlabel="batch size B (log scale)", xlim=(7, 900))
+ax.set(xscale="log", yscale="log", xlabel="batch size B (log scale)", xlim=(7, 560))
 ax.set_xticks(sizes.tolist(), sizes.tolist())
-ax.set(ylabel="noise / gradient", title="Four times the batch halves the noise, no more")
+ax.set_yticks([0.5, 1, 2], ["0.5", "1", "2"])
+ax.tick_params(which="minor", labelleft=False, labelbottom=False)
+ax.set(ylabel="noise / gradient", ylim=(0.25, 4))
+ax.set_title("Four times the batch halves the noise, no more")
 label_lines(ax)
 plt.show()
 
@@ -718,8 +733,8 @@ def one_more_step(seed, rate=0.1, draws=16):
                 optimizer.step()
             with torch.no_grad():
                 found.append(F.cross_entropy(twin(val_x), val_y))
-    found = torch.stack(found)
-    return [found[0].item(), found[1 : draws + 1].mean().item(), found[-draws:].mean().item()]
+    before, with_64, with_8 = torch.stack(found).split([1, draws, draws])
+    return [part.mean().item() for part in (before, with_64, with_8)]
 
 
 # %% tolerance={"rtol": 0.3}
@@ -750,7 +765,8 @@ short = three_seeds(0.5, cosine, epochs=2)  # [3, 2]
 long = three_seeds(0.5, cosine, epochs=8)  # [3, 8]
 fig, ax = plt.subplots(figsize=(7, 3.2))
 plot_band(ax, range(1, 9), long, "over 8 epochs", marker="o", markersize=4)
-plot_band(ax, range(1, 3), short, "over 2 epochs", marker="o", markersize=4)
+plot_band(ax, range(1, 3), short, "_short", marker="o", markersize=4)
+ax.text(1, 0.28, "over 2 epochs", color="C1")
 ax.set(xlabel="epoch", ylabel="validation loss (nats)", ylim=(0, None))
 ax.set_title("After two epochs the short run leads, in the end the long one")
 label_lines(ax)
@@ -759,9 +775,8 @@ plt.show()
 # %% tolerance={"rtol": 0.4}
 print("after 2 epochs: short", spread(short[:, 1]), "  long", spread(long[:, 1]))
 print("long, after 6 epochs:", spread(long[:, 5]), "  after 8:", spread(long[:, -1]))
-assert short[:, 1].mean() < long[:, 1].mean() and long[:, -1].mean() < short[:, 1].mean()
+assert long[:, -1].mean() < short[:, 1].mean() < long[:, 1].mean()
 assert (long[:, 5] - long[:, -1]).mean().abs() < 0.05, "the last epochs change little"
-
 
 # %% [markdown]
 # **What happened.** After two epochs the short run is ahead: its rate has come down, and the weights have settled.
@@ -775,54 +790,46 @@ assert (long[:, 5] - long[:, -1]).mean().abs() < 0.05, "the last epochs change l
 #
 # A **plateau** is a stretch on which the loss does not fall. There are two kinds, and they call for opposite remedies.
 #
-# The first kind is noise. The weights rattle around the bottom, the rate too long for them to settle. To see it, we
-# train at a high rate for three epochs. Then the road forks: the same network goes on for two epochs as before, or
-# with a tenth of the rate.
+# The first kind is noise. The weights rattle around the bottom, because the steps are too long for them to settle. A
+# parabola is enough to see it: curvature 1, and to every gradient we add a random number of deviation 1, as a batch
+# would. 2,000 weights walk side by side; after 100 steps the rate falls from 0.5 to 0.05.
 #
-# > **Predict.** What does the tenth do to the validation loss within a single epoch?
+# > **Predict.** Sketch the mean loss over 200 steps. Does it reach the bottom before the cut? What does the cut do?
 
 # %%
-def fork(seed):
-    """Validation losses [2, 5]: three epochs at 0.5, then on at 0.5 or at 0.05."""
-    seed_everything(seed)
-    model = MLP(784, (64,), 10).to(device)
-    loader = TensorLoader(
-        (train_x, train_y), batch_size=64, shuffle=True, seed=seed, device=device
-    )
-    go = partial(fit, val_loader=val_loader, progress=False, device=device)
-    sgd = partial(torch.optim.SGD, fused=True)
-    trunk = go(model, loader, epochs=3, optimizer=sgd(model.parameters(), lr=0.5))
-    branches = []
-    for rate in (0.5, 0.05):
-        twin = copy.deepcopy(model)
-        loader.set_epoch(3)
-        branch = go(twin, loader, epochs=2, optimizer=sgd(twin.parameters(), lr=rate))
-        branches.append(trunk["val_loss"] + branch["val_loss"])
-    return branches
-
-
-forks = torch.tensor([fork(seed) for seed in range(3)])  # [3 seeds, 2 branches, 5]
+generator = torch.Generator().manual_seed(0)
+w = torch.full((2_000,), 3.0)
+seen = []
+for step in range(200):
+    seen.append(w**2 / 2)
+    rate = 0.5 if step < 100 else 0.05
+    w = w - rate * (w + torch.randn(2_000, generator=generator))
+walks = torch.stack(seen)  # losses [200 steps, 2000 weights]
 
 # %%
 fig, ax = plt.subplots(figsize=(7, 3.2))
-plot_band(ax, range(1, 6), forks[:, 0], "on at 0.5")
-plot_band(ax, range(3, 6), forks[:, 1, 2:], "on at 0.05")
-ax.axvline(3, color="gray", linestyle=":")
-ax.set(xlabel="epoch", ylabel="validation loss (nats)")
-ax.set_title("A lower rate lets a rattling network settle")
+ax.plot(walks[:, 0], color="lightgray", label="one of them")
+ax.plot(walks.mean(dim=1), color="C0", label="mean of 2,000")
+ax.axvline(100, color="gray", linestyle=":")
+ax.text(102, 0.9, "rate cut to a tenth", color="gray")
+ax.set(xlabel="step", ylabel="loss", ylim=(0, 1))
+ax.set_title("The height of a noisy plateau depends on the rate")
 label_lines(ax)
 plt.show()
 
-# %% tolerance={"rtol": 0.4}
-print("on at 0.5: ", spread(forks[:, 0, -1]))
-print("on at 0.05:", spread(forks[:, 1, -1]))
-assert (forks[:, 1, -2:].mean(dim=1) < forks[:, 0, -2:].mean(dim=1)).all()
-assert (forks[:, 1, 3] < forks[:, 0, 2]).all()
+# %% tolerance={"rtol": 0.05}
+high, low = walks[50:100].mean().item(), walks[-20:].mean().item()
+print(f"plateau at rate 0.5: {high:.3f}, after the cut: {low:.3f}")
+for rate, level in ((0.5, high), (0.05, low)):
+    assert abs(level / (rate / (2 - rate) / 2) - 1) < 0.15, "see the formula below"
+assert high > 8 * low
 
 
 # %% [markdown]
-# **What happened.** One epoch at the lower rate brings what the high rate did not, in every seed. The famous
-# staircase in the training curves of residual networks is this, made on purpose.
+# **What happened.** The loss falls fast and then stays where it is, at every rate on a level of its own. (For this
+# parabola the level is $\eta / (2 (2 - \eta))$: about proportional to the rate.) No patience helps, a lower rate does so
+# at once. The famous staircase in the training curves of residual networks is this. And it is why the recipes that end
+# low came out ahead at the high peak.
 #
 # The second kind is flatness. Two weights in a row, $f(a, b) = \tfrac12 (1 - ab)^2$, is the smallest deep network. At
 # $a = b = 0$ its gradient is zero, and near there it is small: a **saddle**, as on day 9. We start close to it, once
@@ -857,23 +864,27 @@ constant_loss, _ = two_in_a_row(reduce=False)
 reduced_loss, reduced_rates = two_in_a_row(reduce=True)
 cut = next(step for step, rate in enumerate(reduced_rates) if rate < 0.1)
 print(f"first cut at step {cut}; the last rate is {reduced_rates[-1]:.0e}")
-print(f"loss at the end: {constant_loss[-1]:.4f} constant, {reduced_loss[-1]:.4f} reduced")
+print(f"loss at the end: {constant_loss[-1]:.4f} constant,"
+      f" {reduced_loss[-1]:.4f} reduced")
 assert constant_loss[-1] < 0.01 and reduced_loss[-1] > 0.45
 fig, ax = plt.subplots(figsize=(7, 3))
 ax.plot(constant_loss, label="constant rate")
 ax.plot(reduced_loss, label="cut on a plateau")
 ax.axvline(cut, color="gray", linestyle=":")
 ax.text(cut + 1, 0.05, "first cut", color="gray")
-ax.set(xlabel="step", ylabel="loss", title="On a saddle, a lower rate is the wrong remedy")
+ax.set(xlabel="step", ylabel="loss")
+ax.set_title("On a saddle, a lower rate is the wrong remedy")
 label_lines(ax)
 plt.show()
 
 
 # %% [markdown]
-# **What happened.** The plateau was a saddle, and patience alone would have crossed it. The scheduler saw a flat
-# curve, did what it is for, and with each cut the escape took ten times longer. On the plot both kinds look alike.
-# Tell them apart by their *roughness*: a noisy plateau jitters from batch to batch, a flat one is smooth. Or try it,
-# as we did: fork, and see which branch falls.
+# **What happened.** This plateau was a saddle, and patience alone would have crossed it. The scheduler saw a flat curve,
+# did what it is for, and with each cut the escape took ten times longer.
+#
+# On a plot of means both kinds look alike. Tell them apart by their *roughness*: on a noisy plateau a single run jitters
+# (the grey line above), on a flat one it is smooth. Or try it: keep a copy of the weights, go on with both rates, and see
+# which loss falls.
 #
 # ### Exercise: a rate that goes down on a plateau ★★★
 #

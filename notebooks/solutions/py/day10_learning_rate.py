@@ -188,7 +188,9 @@ check("day10.plateau_rates", plateau_rates)
 # %%
 losses = [3.0, 2.0, 2.5, 2.0, 2.1, 1.9, 1.9, 1.9, 1.9, 1.9]
 optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-scheduler = lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, patience=2, threshold=0)
+scheduler = lr_scheduler.ReduceLROnPlateau(
+    optimizer, factor=0.1, patience=2, threshold=0
+)
 theirs = []
 for loss in losses:
     theirs.append(optimizer.param_groups[0]["lr"])
