@@ -286,7 +286,7 @@ CURVES = {"A": 0.1, "B": 1.0, "C": 0.001, "D": 0.01}
     stars=2,
     hints=(
         "A rate that is too high shows in the first few batches: steps that throw the weights far away make it worse.",
-        "Of those that fall, the one that falls further in the same 40 batches took the longer steps.",
+        "Of those that fall, the one that falls further in as many batches took the longer steps.",
         "A curve that hardly leaves the dotted line has hardly moved its weights.",
     ),
     learned="Two of these hardly learn, and the remedies are opposite: the start of a curve tells which is which.",
