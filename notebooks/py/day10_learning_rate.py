@@ -145,7 +145,7 @@ ax.axhline(math.log(10), color="gray", linestyle=":")
 ax.text(1, math.log(10) + 0.03, "guessing", color="gray", va="bottom")
 ax.set(xlabel="epoch", ylabel="validation loss (nats)", xticks=range(1, 4))
 ax.set_ylim(0, 2.7)
-ax.set_title("A thousand times the rate: as bad as a thousandth")
+ax.set_title("A rate of 1 leads no further than one of 0.001")
 label_lines(ax)
 plt.show()
 
@@ -532,7 +532,7 @@ ax.set_yticks(range(len(names)), names.values())
 ax.invert_yaxis()
 ax.legend(loc="lower right")
 ax.set(xlabel="validation loss after three epochs (nats); a dot for each seed")
-ax.set_title("A rate that ends low forgives a peak that is too high")
+ax.set_title("Cosine and OneCycle forgive a peak that is too high")
 plt.show()
 
 
@@ -541,11 +541,11 @@ plt.show()
 # three seeds on these digits cannot tell them apart. Step decay even loses, because it falls too soon for so short a
 # run.
 #
-# The difference comes with the higher peak. The constant rate pays for it, and so does warm-up, which ends just as
-# high. Step decay stays at the peak for a quarter of the run, and pays as well. Cosine and OneCycle lose least. That
-# is the best reason for a schedule: you seldom know the right rate, and a schedule that passes through many of them
-# **forgives**. Warm-up by itself does nothing for this network; it is made for large batches and deep networks, whose
-# first steps are the dangerous ones.
+# The difference comes with the higher peak. The constant rate pays for it, and so does warm-up, which ends just as high;
+# three seeds cannot say whether it helps at all. (It is made for large batches and deep networks, whose first steps are
+# the dangerous ones.) Step decay stays at the peak for a quarter of the run, and pays as well. Cosine and OneCycle lose
+# least. That is the best reason for a schedule: you seldom know the right rate, and one that passes through many of them
+# **forgives**.
 #
 # ### Exercise: the schedule that swings ★★☆
 #
@@ -808,11 +808,11 @@ walks = torch.stack(seen)  # losses [200 steps, 2000 weights]
 
 # %%
 fig, ax = plt.subplots(figsize=(7, 3.2))
-ax.plot(walks[:, 0], color="lightgray", label="one of them")
+ax.plot(walks[:, 0], color="0.7", label="one of them")
 ax.plot(walks.mean(dim=1), color="C0", label="mean of 2,000")
 ax.axvline(100, color="gray", linestyle=":")
 ax.text(102, 0.9, "rate cut to a tenth", color="gray")
-ax.set(xlabel="step", ylabel="loss", ylim=(0, 1))
+ax.set(xlabel="step", ylabel="loss", ylim=(-0.05, 1))
 ax.set_title("The height of a noisy plateau depends on the rate")
 label_lines(ax)
 plt.show()
@@ -828,8 +828,8 @@ assert high > 8 * low
 # %% [markdown]
 # **What happened.** The loss falls fast and then stays where it is, at every rate on a level of its own. (For this
 # parabola the level is $\eta / (2 (2 - \eta))$: about proportional to the rate.) No patience helps, a lower rate does so
-# at once. The famous staircase in the training curves of residual networks is this. And it is why the recipes that end
-# low came out ahead at the high peak.
+# at once. Published training curves often look like a staircase: each stair is a cut of the rate. And it is one reason
+# why cosine and OneCycle came out ahead at the high peak.
 #
 # The second kind is flatness. Two weights in a row, $f(a, b) = \tfrac12 (1 - ab)^2$, is the smallest deep network. At
 # $a = b = 0$ its gradient is zero, and near there it is small: a **saddle**, as on day 9. We start close to it, once
