@@ -350,7 +350,7 @@ def _ece(confidence: Tensor, right: Tensor, bins: int, how: str = "") -> float:
 @exercise(
     "day12.expected_calibration_error",
     title="The expected calibration error",
-    stars=3,
+    stars=2,
     hints=(
         "Loop over the bins, with a mask of the confidences inside: (confidence > k / bins) & (confidence <= ...).",
         "Skip a bin whose mask has no True in it: the mean of nothing is nan.",

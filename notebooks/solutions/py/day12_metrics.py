@@ -118,7 +118,7 @@ check("day12.threshold_for_recall", threshold_for_recall)
 # threshold belongs to no sample.
 
 # %% [markdown]
-# ## The expected calibration error ★★★
+# ## The expected calibration error ★★☆
 #
 # *The mean gap between confidence and accuracy over bins, each weighted by its share of the answers.*
 
