@@ -313,6 +313,7 @@ def lion_step(answer: Callable[..., Any], t: Trial) -> None:
         (-2 * one, torch.tensor([0.25]), torch.tensor([0.5]), 0.1, 0.25),
         (one, torch.tensor([-0.5]), torch.tensor([0.1]), 0.01, 0.0),
         (one, torch.tensor([0.9]), torch.tensor([-0.095]), 0.1, 0.25),  # here 0.9 and 0.1 decide about the sign
+        (one, torch.tensor([-0.85]), torch.tensor([0.1]), 0.1, 0.25),  # and here, whether m in c is the old one
         (t.randn(3, 5), t.randn(3, 5), 0.1 * t.randn(3, 5), 0.03, 0.2),
         (t.randn(40), 9 * t.randn(40), t.randn(40), 0.2, 0.5),
         (t.randn(40), 9 * t.randn(40), 0.1 * t.randn(40), 0.05, 0.0),
@@ -326,7 +327,7 @@ def lion_step(answer: Callable[..., Any], t: Trial) -> None:
         )
         c, new_m = 0.9 * m + 0.1 * g, 0.99 * m + 0.01 * g
         new_w = w - rate * (c.sign() + decay * w)
-        given = f"w = {w.tolist()}, g = {g.tolist()}, m = {m.tolist()}" if w.numel() == 1 else "random tensors"
+        given = f"w = {w.item():g}, g = {g.item():g}, m = {m.item():g}" if w.numel() == 1 else "random tensors"
         given = f"{given}, rate {rate:g}, decay {decay:g}"
         t.expect(
             got[1],
@@ -348,6 +349,8 @@ def lion_step(answer: Callable[..., Any], t: Trial) -> None:
             new_w,
             given=f"{given}, the new w",
             known={
+                "c is made from the *old* m; it looks as if m had been replaced before.": w
+                - rate * ((0.9 * new_m + 0.1 * g).sign() + decay * w),
                 "That is the sign of the gradient: the sign of the mixture c is asked for.": w
                 - rate * (g.sign() + decay * w),
                 "That is the sign of m; the fresh gradient has a say too, through c.": any_of(

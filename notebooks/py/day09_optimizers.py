@@ -15,8 +15,8 @@
 #
 # `optimizer.step()` is one line, and what stands behind it decides whether a network learns in a minute or not at all.
 # The gradient says which way is up, at this point and for an infinitely small step. It does not say how far to go, and it
-# knows nothing of what it said a step ago. Every optimizer is an answer to these two gaps. Today you write six of them, a
-# few lines each, watch them find their way down, and hold a race between two of them that is fair.
+# knows nothing of what it said a step ago. Every optimizer is an answer to these two gaps. Today we write six of them, a
+# few lines each, watch five of them find their way down, and hold a race between two that is fair.
 #
 # **By the end you can**
 #
@@ -54,8 +54,9 @@ use_style()
 # ## Look first: downhill is not homeward
 #
 # A network has thousands of weights and a loss over all of them, which nobody can draw. So we begin with a loss over two
-# weights, $x$ and $y$. It is a **ravine**: a hundred times steeper across than along. Real losses have such ravines, in
-# many more directions. The lowest point is at $(0, 0)$, and every walk today starts at the same place.
+# weights, $x$ and $y$. It is a **ravine**: at the same distance from the bottom it is a hundred times steeper across ($y$)
+# than along ($x$). Real losses have such ravines, in many more directions. The lowest point is at $(0, 0)$, and every walk in
+# the ravine starts at the same place.
 
 # %%
 def ravine(w):
@@ -148,8 +149,9 @@ assert 200 < arrived < 260 and above[-1, 1].abs() > 10
 
 # %% [markdown]
 # **What happened.** The steep direction sets the highest rate; the shallow one has to live with it, and needs hundreds of
-# steps. The ratio of the two slopes, here 100, is called the **condition number**, and plain descent suffers from it in
-# proportion. A hundredth of a hair more, and nothing arrives at all.
+# steps. Look at the gradient $(x, 100\,y)$: how fast the slope grows on the way up differs by a factor of 100. This ratio is
+# called the **condition number**, and plain descent suffers from it in proportion. With a rate one hundredth higher, nothing
+# arrives at all.
 #
 # ### An oracle
 #
@@ -358,8 +360,15 @@ for g in (100.0, 0.001):
 # %% [markdown]
 # ## Adam: both ideas, and a correction
 #
-# You know its equations from [day 6](day06_mlp_mnist.ipynb): momentum's running average of the gradient for the direction,
-# RMSProp's for the length, and both divided by what they lack because they began at zero. As a rule:
+# You know it from [day 6](day06_mlp_mnist.ipynb). The direction comes from a memory like momentum's, but an average ($1 - \beta_1$
+# stands before the $g$) where momentum keeps a sum. The length comes from RMSProp's $v$:
+#
+# $$m \leftarrow \beta_1\, m + (1 - \beta_1)\, g, \qquad v \leftarrow \beta_2\, v + (1 - \beta_2)\, g^2$$
+#
+# Both began at zero, so after $t$ steps both are still too small. Adam divides each by what it lacks; the hats mark the result:
+#
+# $$\hat m = \frac{m}{1 - \beta_1^t}, \qquad \hat v = \frac{v}{1 - \beta_2^t}, \qquad
+# w \leftarrow w - \eta\, \frac{\hat m}{\sqrt{\hat v} + \epsilon}$$
 
 # %%
 def adam(w, g, state, rate, beta1=0.9, beta2=0.999, eps=1e-8):
@@ -520,13 +529,16 @@ names = right.get_legend_handles_labels()
 fig.legend(*names, loc="outside lower center", ncols=5, columnspacing=1.2)
 assert steps_straight.idxmin() == "Nesterov"
 assert min(off, key=lambda name: off[name][0]) == "RMSProp"
+for name, (_, _, path) in off.items():  # how far from the ridge on passing the saddle?
+    passing = path[path[:, 0] > -0.1][0, 1]
+    assert passing > 0.5 if name in ("RMSProp", "Adam") else passing < 0.01
 plt.show()
 animate_paths(fig, alt="five optimizers walk down a ravine and off a saddle")
 
 # %% [markdown]
 # Look at three things: how SGD bounces from wall to wall and then creeps, how momentum and Nesterov swing along the floor, and how on the
-# saddle RMSProp and Adam leave the ridge at once, at an angle, while the others first run down to the saddle point and wait
-# there.
+# saddle RMSProp and Adam leave the ridge at once, at an angle, while the others first run along the ridge, SGD to the saddle
+# point, momentum and Nesterov past it, before they turn aside.
 
 # %% [markdown]
 # ## On the digits: SGD against Adam
@@ -636,8 +648,9 @@ assert accuracy["SGD, Adam's rate"][:, -1].max() < 0.7
 
 # %% [markdown]
 # **What happened.** After one epoch Adam is ahead, in every seed. After five the two are level: their means differ by less
-# than two points. And the same SGD, at a rate that suits Adam, looks hopeless. Had we compared at that one rate, we would have "shown" that SGD does not work. When you read that A beats B, look for
-# the sentence that says how B's rate was chosen.
+# than two points. And the same SGD, at a rate that suits Adam, looks hopeless. Had we compared
+# at that one rate, we would have "shown" that SGD does not work. When you read that A beats B, look for the sentence that says
+# how B's rate was chosen.
 
 # %% [markdown]
 # ### Exercise: Adam against RMSprop on one model ★★☆
@@ -740,8 +753,8 @@ plt.show()
 # %% [markdown]
 # ## What an optimizer remembers
 #
-# Each rule keeps some numbers beside each weight. For our MLP that is nothing. A language model has billions of weights, and
-# there it decides on how many GPUs it can be trained.
+# Each rule keeps some numbers beside each weight. In our MLP they take hardly any room. A language model has billions of
+# weights, and there they decide on how many GPUs it can be trained.
 #
 # > **Predict.** How many numbers per weight does each of the six keep?
 
@@ -830,8 +843,8 @@ assert ravine(forgets)[-100:].max() > 0.5 > 1000 * ravine(sound)[-1]
 # %% [markdown]
 # **What happened.** Momentum without a memory *is* plain SGD, to the last bit. Adam without one makes its first step again and
 # again, and that step is one rate long in every weight, whatever the gradient: near the bottom it hops from wall to wall for ever.
-# Two everyday ways to get there: an optimizer made inside the epoch loop, and a run resumed from a checkpoint that
-# holds the weights but not `optimizer.state_dict()`.
+# Two everyday slips forget less often, and are harder to see: an optimizer made inside the epoch loop, and a run resumed from a
+# checkpoint that holds the weights but not `optimizer.state_dict()`.
 
 # %% [markdown]
 # ## Recap

@@ -302,6 +302,11 @@ def lion_uphill(w, g, m, rate, decay):
     return 2 * w - new, m
 
 
+def lion_with_new_m(w, g, m, rate, decay):
+    m = 0.99 * m + 0.01 * g
+    return w - rate * (torch.sign(0.9 * m + 0.1 * g) + decay * w), m
+
+
 ANSWERS = {
     "day09.effective_rate": Answers(
         right=[rate_by_loop],
@@ -362,6 +367,7 @@ ANSWERS = {
             (lion_with_l2, "that would be L2"),
             (lion_that_keeps_c, "updated more slowly"),
             (lion_with_m_of_c, "not from c"),
+            (lion_with_new_m, "m had been replaced before"),
             (lion_without_decay, "decay is missing"),
             (lion_with_bare_decay, "not multiplied by the rate"),
             (lion_uphill, "sign is turned round"),
