@@ -492,7 +492,7 @@ def mended_loss(answer: Callable[..., Any], t: Trial) -> None:
         if isinstance(got, Tensor) and got.numel() == 1 and not torch.isfinite(got):
             t.fail(
                 f"for {given} the result is {got.item()}, expected {want.item():.4g}",
-                "One bug is left: a probability rounds to 0, its logarithm is infinite (and 0 times that is NaN).",
+                "A bug is left: a probability rounds to 0, its logarithm is infinite (and 0 times that is NaN).",
             )
         if (logits.abs() > 100).any():
             p = logits.softmax(1)
@@ -508,13 +508,13 @@ def mended_loss(answer: Callable[..., Any], t: Trial) -> None:
             want,
             given=given,
             known={
-                "Two bugs are left: softmax runs down the batch, and the mean is taken over all B times C entries.": (
+                "At least two bugs are left: softmax runs down the batch, and the mean is over all B x C entries.": (
                     _buggy(logits, labels, 0, "entries")
                 ),
-                "One bug is left: softmax runs down the batch, so columns add up to 1 and not rows.": any_of(
+                "A bug is left: softmax runs down the batch, so columns add up to 1 and not rows.": any_of(
                     _buggy(logits, labels, 0, "rows")
                 ),
-                "One bug is left: .mean() divides by all B times C entries, most of which are zero.": (
+                "A bug is left: .mean() divides by all B times C entries, most of which are zero.": (
                     _buggy(logits, labels, 1, "entries")
                 ),
                 "A small number inside the logarithm caps the price, and with it the gradient.": any_of(*capped),

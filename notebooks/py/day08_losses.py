@@ -213,9 +213,9 @@ plt.show()
 # surprise has no upper limit, and day 7 drew what follows for the gradient. (The last line is for the two forecasters
 # at the top.)
 #
-# A network does not state $p$ but a logit $z$, and the sigmoid (day 3) makes the probability of it, $p = \sigma(z)$.
-# Through both, the gradient is the one you know from day 2, *what it said minus what it should have said*:
-# $\sigma(z) - y$.
+# A network does not state $p$ but a logit $z$, and the sigmoid (day 3) makes the probability of it, $p = \sigma(z)$:
+# the same letter as the width above, but a function. Through both, the gradient is the one you know from day 2, *what
+# it said minus what it should have said*: $\sigma(z) - y$.
 
 # %%
 z = torch.linspace(-6, 6, 25, requires_grad=True)
@@ -235,7 +235,8 @@ print("sigmoid(z) - y, for yes and for no: autograd agrees")
 # each: a 3; a 3 and a 7 side by side; nothing.
 #
 # We leave the network out and let gradient descent move the logits themselves, so that nothing stands between a price
-# and what it leads to. For two digits, the softmax gets half a target each.
+# and what it leads to. The target is 1 for a digit that is there and 0 for the others; of two digits the softmax gets
+# half a target each. For the empty picture both get a row of zeros.
 #
 # > **Predict.** After a long time, what does the softmax say of the empty picture? And the sigmoids?
 
@@ -321,9 +322,13 @@ z = torch.linspace(0, 30, 301, requires_grad=True)
 fig, ax = plt.subplots()
 for name, price in four_ways(z):
     (slope,) = torch.autograd.grad(price.sum(), z, retain_graph=True)
-    last = " (then NaN)" if slope.isnan().any() else ""
-    ax.plot(z.detach(), slope, label=name + last)
-ax.set(xlabel="logit against the truth", ylabel="gradient", ylim=(-0.05, 1.1))
+    broken = slope.isnan().any()
+    (line,) = ax.plot(z.detach(), slope, label=None if broken else name)
+    if broken:
+        end = z[slope.isfinite()][-1].item()
+        ax.plot(end, 1, "x", color=line.get_color(), zorder=3)
+        ax.text(end + 0.6, 0.86, f"{name}, then NaN", color=line.get_color())
+ax.set(xlabel="logit against the truth", ylabel="gradient", ylim=(-0.15, 1.1))
 ax.set_title("Where it is most wrong, only the logits still speak")
 label_lines(ax)
 assert 16 < z[z.sigmoid() == 1].min() < 18
@@ -511,6 +516,8 @@ check("day08.choose_loss", choose_loss)
 # classes alike:
 #
 # $$t_c = (1 - \varepsilon)\,[c = y] + \frac{\varepsilon}{C} .$$
+#
+# As on day 2 the bracket is 1 if what it says is true, here for the true class $y$ alone, and 0 if not.
 #
 # > **Predict.** Ten classes, $\varepsilon = 0.1$. Which probability for the true class is cheapest now? What is the
 # > lowest price that a perfect network can reach: still 0?
@@ -703,17 +710,20 @@ for name, grid in models.items():
     dead[name] = sum(dead_share(row[2]) for row in grid) / len(grid)
     print(f"dead units at rate 0.01 with {name}: {dead[name]:.2f}")
 assert dead["mse"] > 0.6 > dead["ce"]
+assert dead["mse"] > dead["bce"] + 0.2 and min(dead["bce"], dead["ce"]) > 0.05
 
 # %% [markdown]
-# Most of its hidden units are gone. A fairer question: each loss at *its own* best rate, chosen on the validation
-# digits and reported on others.
+# Most of its hidden units are gone. (The other two have lost some as well, and do well with those they kept.)
+#
+# A fairer question: each loss at *its own* best rate, chosen on the validation digits and reported on others.
 
 # %% tolerance={"atol": 2, "rtol": 0.2}
 rows = []
 for name, runs in val_runs.items():
     best = runs.mean(dim=0).argmax().item()
     scores = [100 * accuracy(row[best], test_x, test_y) for row in models[name]]
-    rows.append({"loss": name, "mean of 3 seeds (%)": sum(scores) / 3,
+    rows.append({"loss": name, "its best rate": f"{RATES[best]:g}",
+                 "mean of 3 seeds (%)": sum(scores) / 3,
                  "lowest": min(scores), "highest": max(scores)})
 report = pd.DataFrame(rows).set_index("loss")
 spread = report["mean of 3 seeds (%)"].max() - report["mean of 3 seeds (%)"].min()
@@ -721,8 +731,9 @@ assert spread < 2.5
 report.round(1)
 
 # %% [markdown]
-# At its own best rate each of them reads about as many digits as the others: look at how far the seeds of one loss lie
-# apart before you rank the means. So choose a loss for what its numbers *mean*. Cross-entropy's are probabilities of
+# At its own best rate each of them reads nearly as many digits as the others: the chasm at 0.01 is gone. Beware of
+# ranking what is left of it. Three seeds are few, and where a best rate is the first or the last of our three, a better
+# one may lie beyond. So choose a loss for what its numbers *mean*. Cross-entropy's are probabilities of
 # one out of ten. Ten sigmoids need not add up to 1, and the raw outputs of squared error are no probabilities at all:
 
 # %% tolerance={"atol": 0.15, "rtol": 0.3}
@@ -870,13 +881,14 @@ for name, read in (("once", once_by_digit), ("twice", twice_by_digit)):
           f" {read.min():.1%} of the worst digit in the worst seed")
 assert once_by_digit.mean() > twice_by_digit.mean() + 0.01
 assert twice_by_digit.mean() > 0.5, "it does learn, which is why the bug survives"
-assert twice_by_digit.min() < 0.2 < 0.6 < once_by_digit.min()
+assert (twice_by_digit.amin(dim=1) < 0.2).sum() >= 2, "most seeds give a digit up"
+assert once_by_digit.min() > 0.6
 
 
 # %% [markdown]
 # **What happened.** It learns, which is why the bug survives in so much code: most digits are read, and nobody knows
-# that more could be. But some digit is given up almost entirely. Once the network is sure that it is another one, no
-# gradient tells it otherwise.
+# that more could be. But in most seeds some digit is given up almost entirely. Once the network is sure that it is
+# another one, no gradient tells it otherwise.
 #
 # The loss gives the bug away. For ten classes it never gets below 1.46, for $C$ classes never below
 # $\log(1 + (C - 1)/e)$. A low accuracy may have a hundred reasons. *A fair accuracy under a terrible loss* is a clue.

@@ -371,7 +371,7 @@ ANSWERS = {
     "day08.mended_loss": Answers(
         right=[loss_by_logsumexp, loss_by_gather],
         wrong=[
-            (loss_with(0, True, log=False), "Two bugs are left"),
+            (loss_with(0, True, log=False), "At least two bugs are left"),
             (loss_with(0, False), "columns add up to 1"),
             (loss_with(1, True), "most of which are zero"),
             (loss_with(1, False, log=False), "rounds to 0"),
