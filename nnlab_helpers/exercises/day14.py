@@ -289,7 +289,7 @@ CURVES = {"A": 0.1, "B": 1.0, "C": 0.001, "D": 0.01}
         "Of those that fall, the one that falls further in as many batches took the longer steps.",
         "A curve that hardly leaves the dotted line has hardly moved its weights.",
     ),
-    learned="Two of these hardly learn, and the remedies are opposite: the start of a curve tells which is which.",
+    learned="B and D end close together, and need opposite remedies: the start of a curve tells which is which.",
 )
 def which_curve(answer: Any, t: Trial) -> None:
     """The rates of the four curves in the figure."""

@@ -89,8 +89,8 @@ plt.show()
 # ## Five networks at once
 #
 # One run is an anecdote, so nothing today is trained fewer than three times. Day 3 had a trick for that: put the seed
-# in front of every shape, and train several networks side by side. Here it is once more, for the smallest MLP of the
-# course with its 58 hidden units. Each network has its own start and its own order of digits.
+# in front of every shape, and train several networks side by side. Here it is once more, for a small MLP
+# with 58 hidden units. Each network has its own start and its own order of digits.
 
 # %%
 class SideBySide(nn.Module):
@@ -454,14 +454,14 @@ unscaled = accuracy(plain, drawers=raw)
 scaled = accuracy(train_many(sgd(0.05), epochs=1)[0])
 row = record("5", "Standardised pixels learn sooner than 0 to 1", scaled - unscaled,
              "points", above=0)
-assert row["verdict"] == "stands"
+assert row["verdict"] == "stands" and row["low"] > 3
 
 # %% [markdown]
 # **What happened.** The interval lies above zero, and not by a little. What the first layer *could* undo it has to
 # learn first, and in one pass there is no time for that. (One rate was used for both. Keep that in mind for later.)
 #
 # Day 7 gave LeNet and an MLP the same number of parameters. LeNet was made for larger images, so for this finding both
-# get the full 28 x 28 pixels. We take 200 digits only, ten passes over them, and the same four seeds.
+# get the full 28 x 28 pixels. We take 200 digits only, ten passes over them, and the same three seeds.
 
 # %%
 full = {name: (data[name].images.to(device) / 255 - mean) / deviation
@@ -483,15 +483,15 @@ def train_lenet(seed):
 
 
 # %% [markdown]
-# > **Predict.** How many points is LeNet ahead? And how wide will the interval be, from four differences?
+# > **Predict.** How many points is LeNet ahead? And how wide will the interval be, from three differences?
 
 # %% tolerance={"atol": 2.5, "rtol": 0.2}
 both = LeNet(image_size=28), MLP(784, (55,), 10)
 sizes = [count_parameters(model) for model in both]
 print(f"LeNet {sizes[0]:,} parameters, MLP {sizes[1]:,}")
 assert max(sizes) < 1.05 * min(sizes)
-lenet = torch.tensor([train_lenet(seed) for seed in range(4)])
-rival, _ = train_many(adam(2e-3), seeds=range(4), epochs=10, count=200, batch=20,
+lenet = torch.tensor([train_lenet(seed) for seed in range(3)])
+rival, _ = train_many(adam(2e-3), seeds=range(3), epochs=10, count=200, batch=20,
                       digits=rows_of_784["train"], hidden=55)
 rival = accuracy(rival, drawers=rows_of_784)
 row = record("7", "LeNet reads more than an MLP of its size", lenet - rival,
@@ -499,7 +499,7 @@ row = record("7", "LeNet reads more than an MLP of its size", lenet - rival,
 assert row["verdict"] == "stands"
 
 # %% [markdown]
-# **What happened.** LeNet is ahead, and four seeds are enough to say so. *How far* it is ahead is less certain: look at
+# **What happened.** LeNet is ahead, and three seeds are enough to say so. *How far* it is ahead is less certain: look at
 # the width of the interval. For "better or not" few runs may do; for "by how much" they seldom do.
 #
 # ### Exercise: the shape behind a convolution ★☆☆
@@ -533,7 +533,8 @@ check("day14.parameters_of_conv", parameters_of_conv)
 # ## The second week: loss, step, rate
 #
 # Day 8 let squared error and cross-entropy learn from the same digits. Squared error multiplies the gradient by the
-# slope of the softmax, and that is less than one.
+# slope of the softmax, and that is less than one. We compare them at one rate, and write the rate into the finding: with
+# a rate of its own for each, day 8 found hardly a difference.
 
 # %%
 def squared(logits, y):
@@ -581,7 +582,7 @@ assert row["verdict"] == "stands"
 letters = torch.randperm(4, generator=torch.Generator().manual_seed(24)).tolist()
 fig, ax = plt.subplots()
 for letter, number in zip("ABCD", letters, strict=True):
-    smooth = curves[RATES[number]].view(5, 10, 8).mean(dim=2)  # means over eight batches
+    smooth = curves[RATES[number]].view(5, 10, 8).mean(dim=2)  # of eight batches
     plot_band(ax, range(4, 80, 8), smooth, letter)
 ax.axhline(math.log(10), color="gray", linestyle=":", linewidth=1)
 ax.set(yscale="log", xlabel="batch of 50 digits", ylabel="cross-entropy (nats)")
@@ -673,7 +674,8 @@ def watched_difference(seed):
 
 
 row = record("11", "Watching changes no weight",
-             [watched_difference(seed) for seed in range(3)], "in a weight", below=0.001)
+             [watched_difference(seed) for seed in range(3)],
+             "in a weight", below=0.001)
 assert row["verdict"] == "stands" and row["high"] == 0
 
 # %% [markdown]
@@ -694,6 +696,7 @@ print(f"training loss {losses[:, -10:].mean():.2f}, confidence {sure.mean():.1f}
 row = record("12", "A network that trained long is too sure", sure - hits,
              "points", above=2)
 assert row["verdict"] == "stands" and losses[:, -10:].max() < 0.1
+assert (sure > hits).all()
 
 
 # %% [markdown]
@@ -943,9 +946,15 @@ for ax, (title, draw) in zip(axes.flat, panels.items(), strict=True):
     draw(ax)
     ax.set_title(title, fontsize=11)
 for ax in axes[2]:
-    ax.set_ylim(min(slow.min(), tuned["SGD"].min()) - 2, 90)
+    ax.set_ylim(slow.min() - 2, 90)
 fig.suptitle("Two weeks, one page", fontweight="bold", x=0.01, ha="left")
 plt.show()
+
+# %%
+start = {rate: losses[:, :8].mean().item() for rate, losses in curves.items()}
+end = {rate: losses[:, -8:].mean().item() for rate, losses in curves.items()}
+assert start[1.0] > 2.5 and end[0.001] > 2.1, "the quiz has other curves now"
+assert end[0.01] < end[0.001] - 0.2 and end[0.1] < 0.8 < end[1.0]
 
 # %% [markdown]
 # The two panels of day 9 share their axis: that is what a fair opponent does to a finding.

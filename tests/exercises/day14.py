@@ -251,10 +251,10 @@ ANSWERS = {
             (epoch_with("each"), "a step after each batch"),
             (lambda m, b, o, accumulate=1, clip_norm=None: epoch(m, b, o, 1, clip_norm), "a step after every batch"),
             (epoch_with("no clip"), "not clipped before"),
-            (epoch_with("clip batches"), "after each batch"),
+            (epoch_with("clip batches"), "clipped after each batch"),
             (epoch_with("clip each"), "by itself"),
             (epoch_with("batches"), "mean of the batches' losses"),
-            (epoch_of_large_batches, "the loss returned"),
+            (epoch_of_large_batches, "divide by how many there are"),
         ],
     ),
     "day14.mean_of_batches": Answers(
