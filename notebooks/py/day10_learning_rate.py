@@ -42,7 +42,7 @@ from torch.nn import functional as F
 from torch.optim import lr_scheduler
 from torch.optim.lr_scheduler import LambdaLR
 
-from nnlab_helpers.data import Normalize, TensorLoader, load_images, make_splits
+from nnlab_helpers.data import Normalize, TensorLoader, load_images
 from nnlab_helpers.device import pick_device, seed_everything
 from nnlab_helpers.exercises import check, hint
 from nnlab_helpers.models import MLP
@@ -62,12 +62,12 @@ use_style()
 
 # %%
 digits = load_images("mnist", "train")
-splits = make_splits(digits, train=2_048, val=1_000, test=0, seed=0)
-normalize = Normalize.from_images(digits, splits.train)
-show_images(
-    digits.images[splits.train[:20]], digits.labels[splits.train[:20]].tolist(),
-    title="Twenty of today's 2,048 digits",
-)
+order = torch.randperm(len(digits), generator=torch.Generator().manual_seed(0))
+train_index, val_index = order[:2_048], order[2_048:3_048]
+normalize = Normalize.from_images(digits, train_index)
+first = digits.take(train_index[:20])
+title = "Twenty of today's 2,048 digits"
+show_images(first.images, first.labels.tolist(), title=title)
 plt.show()
 
 
@@ -80,8 +80,8 @@ def whole(index):
     return next(iter(loader))
 
 
-train_x, train_y = whole(splits.train)
-val_x, val_y = whole(splits.val)
+train_x, train_y = whole(train_index)
+val_x, val_y = whole(val_index)
 val_loader = TensorLoader((val_x, val_y), batch_size=1_000, device=device)
 print("training:", list(train_x.shape), " validation:", list(val_x.shape))
 assert all(len(train_x) % size == 0 for size in (32, 64, 128, 512))
@@ -519,7 +519,7 @@ for name in ("cosine", "OneCycle"):
     assert (last[name, 0.5] < last["constant", 0.5]).all()
     assert (last[name, 0.25] - last["constant", 0.25]).mean().abs() < 0.05
 assert last["step decay", 0.25].mean() > last["constant", 0.25].mean()
-assert lost["step decay"] > forgiving
+assert lost["step decay"] < lost["constant"]
 
 # %%
 fig, ax = plt.subplots(figsize=(7, 3.2))
@@ -543,9 +543,9 @@ plt.show()
 #
 # The difference comes with the higher peak. The constant rate pays for it, and so does warm-up, which ends just as high;
 # three seeds cannot say whether it helps at all. (It is made for large batches and deep networks, whose first steps are
-# the dangerous ones.) Step decay stays at the peak for a quarter of the run, and pays as well. Cosine and OneCycle lose
-# least. That is the best reason for a schedule: you seldom know the right rate, and one that passes through many of them
-# **forgives**.
+# the dangerous ones.) Cosine and OneCycle lose little. That is the best reason for a schedule: you seldom know the right
+# rate, and one that passes through many of them **forgives**. Step decay is kinder than a constant rate, too, but where
+# its stairs belong is one more thing to find out.
 #
 # ### Exercise: the schedule that swings ★★☆
 #
