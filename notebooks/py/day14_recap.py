@@ -903,7 +903,7 @@ Markdown("\n".join(lines))
 #
 # ## The fortnight in a picture
 #
-# Grey lines join runs of the same seed.
+# The number in front of each title is the day; grey lines join runs of the same seed.
 
 # %%
 def pairs(ax, left, right, names, ylabel="right (%)"):
@@ -932,7 +932,7 @@ panels = {
     "5  Standardise: sooner": lambda ax: pairs(
         ax, unscaled, scaled, ["0 to 1", "standardised"]),
     "7  Equal size: LeNet": lambda ax: pairs(ax, rival, lenet, ["MLP", "LeNet"]),
-    "8  Cross-entropy: sooner": lambda ax: pairs(
+    "8  At rate 0.1: cross-entropy": lambda ax: pairs(
         ax, by_squares, sweep[0.1], ["squared", "cross-entropy"]),
     "9  Adam ahead ...": lambda ax: pairs(ax, slow, mlp, ["SGD at 0.01", "Adam"]),
     "9  ... until SGD may choose": lambda ax: pairs(
