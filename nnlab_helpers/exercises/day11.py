@@ -176,7 +176,7 @@ def both_losses(answer: Callable[..., Any], t: Trial) -> None:
 def _smooth(values: Sequence[float], weight: float, bug: str = "") -> list[float]:
     """The right answer, or that of a known mistake."""
     average, out = values[0] if bug == "first" and values else 0.0, []
-    for count, value in enumerate(values, start=0 if bug == "early" else 1):
+    for count, value in enumerate(values, start={"early": 0, "late": 2}.get(bug, 1)):
         first, second = (1 - weight, weight) if bug == "swapped" else (weight, 1 - weight)
         average = first * average + second * value
         share = 1.0 if bug in ("zero", "first", "swapped") else 1 - weight**count
@@ -225,6 +225,9 @@ def smooth(answer: Callable[..., Any], t: Trial) -> None:
                 "The new value gets 1 - weight, the average so far gets weight.": _smooth(values, weight, "swapped"),
                 "The exponent is one too small: after the first value the sum is 1 - w, not 0.": (
                     _smooth(values, weight, "early")
+                ),
+                "The exponent is one too large: after the first value the sum is 1 - w, not 1 - w².": (
+                    _smooth(values, weight, "late")
                 ),
             },
         )  # fmt: skip
@@ -346,7 +349,7 @@ def winning_rate(answer: Callable[..., Any], t: Trial) -> None:
             lowest, last = _by_rate(runs, min), _by_rate(runs, lambda losses: losses[-1])
             t.expect(
                 got, _best(lowest, _mean),
-                given=f"the runs {runs}" if number < 2 else "three seeds of 1e-05, one of 0.5",
+                given=f"the runs (`loss/val` by epoch) {runs}" if number < 2 else "three seeds of 1e-05, one of 0.5",
                 known={
                     "That rate has the luckiest run; over its seeds it is worse.": _best(lowest, min),
                     "That compares the last epochs; a run's result is the lowest value of its `loss/val`.": (
@@ -400,7 +403,13 @@ def quiet_hook(answer: Callable[..., Any], t: Trial) -> None:
             seen.append(next(model.parameters()).detach().clone())
             right = (copy.deepcopy(model).eval()(x).argmax(dim=1) == y).float().mean().item()
             asked: list[bool] = []  # in training mode
-            handle = model.register_forward_pre_hook(lambda module, _, asked=asked: asked.append(module.training))
+            shown: list[Tensor] = []
+
+            def note(module: nn.Module, given: Any, asked: list[bool] = asked, shown: list[Tensor] = shown) -> None:
+                asked.append(module.training)
+                shown.append(given[0])
+
+            handle = model.register_forward_pre_hook(note)
             state = torch.get_rng_state()
             t.require(hasattr(hook, "on_epoch"), "the hook has no method `on_epoch`")
             t.call(hook.on_epoch, _event(model, epoch=epoch))
@@ -422,6 +431,11 @@ def quiet_hook(answer: Callable[..., Any], t: Trial) -> None:
                 torch.equal(state, torch.get_rng_state()),
                 "PyTorch's global random numbers have moved on",
                 "Whatever draws next, dropout or shuffling, gets other numbers than without the hook.",
+            )
+            t.require(
+                count == 30 or not any(torch.equal(some, x[:count]) for some in shown),
+                f"of {len(x)} digits the first {count} were asked",
+                "Random ones are wanted: draw them, but from a generator of the hook's own.",
             )
             _judge_notes(t, hook, epoch, seen, right if count == 30 else None, count)
 

@@ -107,7 +107,8 @@ def train(hooks, seed=0, rate=2e-3, epochs=4, prepare=None):
 # A **hook** is an object that the training loop calls at certain moments. Ours has four: before the first epoch
 # (`on_start`), after each change of the weights (`on_update`), after each epoch and its validation (`on_epoch`), and
 # when everything is over (`on_end`). A hook has the methods it cares for and no others. Each gets one `event`, through
-# which it sees the model, the numbers of the moment, and the history so far.
+# which it sees the model (`event.model`), the numbers of the moment (`event.values`), how many updates and epochs there
+# have been (`event.update`, `event.epoch`), and the history so far (`event.history`).
 
 # %%
 class Count:
@@ -315,11 +316,12 @@ check("day11.both_losses", both_losses)
 # The loss of one batch jumps about: a hundred digits are a small sample, and the next hundred may be harder. Yet it is
 # there from the first update on, when validation has not seen anything yet. Can one have both, early and calm?
 #
-# TensorBoard has a slider called *smoothing*. It replaces each value by a running average: with weight $w$,
-# $a_t = w\,a_{t-1} + (1 - w)\,x_t$, where $a_0 = 0$. This is the running average that Adam keeps of the gradient.
+# TensorBoard has a slider called *smoothing*. Behind it is a running average: with weight $w$, each value $x_t$ gives
+# way to $a_t = w\,a_{t-1} + (1 - w)\,x_t$, where $a_0 = 0$. Adam keeps the same average of the gradient. We try it
+# as it stands, without what Adam does to it next.
 #
-# > **Predict.** Take a batch loss that starts at about 2.3 and falls. With $w = 0.9$, what does this average show for
-# > the first three points: 2.3, something higher, or something much lower?
+# > **Predict.** Take a batch loss that starts at about 2 and falls. With $w = 0.9$, what does this average show for
+# > the first three points: about 2, something higher, or something much lower?
 
 # %% tolerance={"rtol": 0.3}
 noisy = np.array([e.value for e in events.Scalars("loss/update")])
@@ -402,6 +404,7 @@ for name, treatment in PATIENTS.items():
         _, history = train([Curves(writer), Histograms(writer)], epochs=2, **treatment)
     print(f"{name}: validation loss", " ".join(f"{v:.2f}" for v in history["val_loss"]))
     assert abs(history["val_loss"][-1] - np.log(10)) < 0.1, "as good as guessing"
+    assert np.ptp(history["val_loss"]) < 0.05, "flat"
 
 # %% [markdown]
 # The two curves are as flat as each other. Each run recorded the gradients of its three weight matrices.
@@ -416,7 +419,7 @@ for name in PATIENTS:
     for layer, parameter in LAYERS.items():
         h = recorded.Histograms(f"gradients/{parameter}")[-1].histogram_value
         largest[name, layer] = max(abs(h.min), abs(h.max))
-        print(f"{name}, {layer} matrix: largest gradient {largest[name, layer]:.4f}")
+        print(f"{name}, {layer} matrix: largest gradient {largest[name, layer]:.2g}")
 assert all(largest["too_slow", layer] > 1e-3 for layer in LAYERS)
 assert largest["all_dead", "first"] == largest["all_dead", "second"] == 0.0
 assert largest["all_dead", "third"] > 1e-3
@@ -539,8 +542,8 @@ plt.show()
 # %% [markdown]
 # ## Precision and recall
 #
-# Accuracy is one number for ten digits. Suppose only the eights matter to you. You call everything an eight to which
-# the network gives more than some threshold. **Precision** is the share of true eights among those you called eights;
+# Accuracy is one number for ten digits. Suppose only the eights matter to you. You call everything an eight whose
+# probability of being one, as the network sees it, is at least some threshold. **Precision** is the share of true eights among those you called eights;
 # **recall** is the share of all eights that you found. A low threshold finds them all and much else; a high one is
 # seldom wrong and misses many. The **PR curve** shows both for every threshold. Day 12 has more to say about them;
 # here we record one an epoch.
@@ -569,7 +572,8 @@ with SummaryWriter(str(logs / "eights")) as writer:
     train([Curves(writer), EightsCurve(writer)], epochs=6)
 recorded = read(logs / "eights").Tensors("eights")
 curves = {e.step: make_ndarray(e.tensor_proto) for e in recorded}
-true, precision, recall = curves[1][[0, 4, 5]]  # and FP, TN, FN in rows 1 to 3
+# A column for each threshold, from 0 up to 1; rows 1 to 3 are FP, TN, FN.
+true, precision, recall = curves[1][[0, 4, 5]]
 share = (val_y == 8).float().mean().item()
 print(f"recall {recall[0]:.3f}, precision {precision[0]:.3f};"
       f" share of eights {share:.3f}")
@@ -640,7 +644,7 @@ clouds = {}
 for epoch, name in (("00000", "before training"), ("00006", "after training")):
     file = logs / "embedding" / epoch / "hidden" / "tensors.tsv"
     points = torch.tensor(np.loadtxt(file))
-    points = points - points.mean(dim=0)  # [300, 32]
+    points = points - points.mean(dim=0)  # [300, 32]; neighbours in all 32 dimensions
     clouds[name] = points @ torch.linalg.svd(points, full_matrices=False).Vh[:2].T
     distances = torch.cdist(points, points).fill_diagonal_(torch.inf)
     same = (few_y[distances.argmin(dim=1)] == few_y).float().mean().item()
@@ -666,7 +670,7 @@ plt.show()
 # %% [markdown]
 # **What happened.** Groups too, though loose ones. Random weights keep neighbours together, and digits of one kind
 # look alike to begin with: by chance only one neighbour in ten would be the same digit. Training moves the kinds away
-# from each other until the last layer needs no more than a straight cut between them.
+# from each other, because the last layer can do no more than cut straight between them.
 
 # %% [markdown]
 # ## Which settings were best?
@@ -721,7 +725,7 @@ plt.show()
 
 # %% [markdown]
 # Dots are seeds, bars are their means. Note what the table in the dashboard would tempt you to do: sort it and take
-# the first line. That is the luckiest *run*, not the best setting.
+# the first line. That is the luckiest *run*, and its setting need not be the best.
 #
 # ### Exercise: the best rate, not the luckiest run ★★★
 #
@@ -827,6 +831,9 @@ assert [e.step for e in muddle] == [1, 2, 3, 1, 2, 3]
 # %%
 fig, ax = plt.subplots(figsize=(7, 3))
 ax.plot([e.step for e in muddle], [e.value for e in muddle], marker="o")
+for place, e in enumerate(muddle, start=1):  # the order in which they are joined
+    ax.annotate(place, (e.step, e.value), (6, 5), textcoords="offset points")
+ax.margins(y=0.2)
 ax.set(xlabel="epoch", ylabel="validation loss (nats)", xticks=range(1, 4))
 ax.set_title("Two runs in one folder become one curve that runs backwards")
 plt.show()
@@ -887,7 +894,8 @@ if not dashboards(logs):
 # - **Time Series**: the curves. Untick all runs but those under `rates`, and move the slider *Smoothing*.
 # - **Histograms** and **Distributions**: compare `too_slow` with `all_dead` under `gradients`.
 # - **Images**, **Graphs** (`pictures`), **PR Curves** (`eights`), **Projector** (`embedding`, coloured by label).
-# - **HParams**: the table of nine runs. Which seed would have misled you?
+# - **HParams**: the table, with the nine runs under `rates`. Sort it by `best/val_loss`: do the seeds of a rate stay
+#   together?
 #
 # *By itself*: in a terminal, `tensorboard --logdir FOLDER --host 127.0.0.1`, and open the address that it prints.
 # Ctrl-C ends it. For a run on another machine, start it there, and here `ssh -L 6006:127.0.0.1:6006 MACHINE` brings
@@ -895,8 +903,9 @@ if not dashboards(logs):
 # of today's runs.
 
 # %%
-close_dashboards(logs)
-frame.update(Markdown("*The dashboard was here. Run this cell again to open it anew.*"))
+if close_dashboards(logs):  # where there was none, the reason stays to be read
+    note = "*The dashboard was here. Run this cell again to open it anew.*"
+    frame.update(Markdown(note))
 print("servers left:", len(dashboards(logs)))
 assert dashboards(logs) == []
 
@@ -916,7 +925,8 @@ assert dashboards(logs) == []
 # - Write a hook that records the five digits on which the network is most certain and wrong, one grid an epoch. Which
 #   of them are still there at the end?
 # - Give `train` four layers of sigmoids (day 3), and find in *Distributions* which layer is the first to fall silent.
-# - Record the same run on `Count`'s four moments with `time.perf_counter()`: what does each of the six hooks cost?
+# - Train with one of the six hooks at a time and measure with `time.perf_counter()`: what does each cost, compared
+#   with a run that nobody watches?
 #
 # ## References
 #
