@@ -145,13 +145,13 @@ ax.axhline(math.log(10), color="gray", linestyle=":")
 ax.text(1, math.log(10) + 0.03, "guessing", color="gray", va="bottom")
 ax.set(xlabel="epoch", ylabel="validation loss (nats)", xticks=range(1, 4))
 ax.set_ylim(0, 2.7)
-ax.set_title("A rate of 1 leads no further than one of 0.001")
+ax.set_title("Too low and too high: both stay close to guessing")
 label_lines(ax)
 plt.show()
 
 # %% [markdown]
 # **What happened.** The lowest rate goes the right way, steadily and in all three seeds, and would arrive some day. The
-# highest one leaves the network where guessing would put it, and more epochs will not help: it is not slow, it is lost.
+# highest one leaves the network close to where guessing would put it, and more epochs will not help: it is not slow, it is lost.
 # Too low costs time; too high costs everything. But why is there an edge at all?
 #
 # ## Why there is an edge
