@@ -161,6 +161,7 @@ def error_bar(answer: Callable[..., Any], t: Trial) -> None:
                 "It is p (1 - p) below the root, not p alone.": math.sqrt(p / n),
                 "It is p (1 - p) below the root, not 1 - p alone.": math.sqrt((1 - p) / n),
                 "That is in percent; a share from 0 to 1 is asked for.": 100 * want,
+                "Divide by `count` itself: no n - 1 here, as p gives the variance.": math.sqrt(p * (1 - p) / (n - 1)),
             },
             atol=1e-7,
         )
@@ -259,11 +260,11 @@ def parameters_of_conv(answer: Callable[..., Any], t: Trial) -> None:
         t.expect(
             got,
             want,
-            given=f"{i} channels in, {o} out, a window of {k} and {'a' if bias else 'no'} bias",
+            given=f"{i} channel{'s' * (i > 1)} in, {o} out, a window of {k} and {'a' if bias else 'no'} bias",
             known={
                 "The bias is forgotten: each channel that goes out has one.": o * i * k * k,
                 "There is a bias in it, although `bias=False` was given.": o * i * k * k + o,
-                "A kernel looks at *all* channels that come in: that is one for a single one.": o * (k * k + b),
+                "A kernel looks at *all* channels that come in: yours look at one channel each.": o * (k * k + b),
                 "Each channel that goes out has a kernel of its own: that is the size of one.": i * k * k + b,
                 "A window is `window` high and `window` wide: its area is a square.": o * (i * k + b),
                 "There is one bias for each channel that goes out, not one in all.": o * i * k * k + b,
