@@ -216,7 +216,7 @@ def repaired_schedule(answer: Callable[..., Any], t: Trial) -> None:
     with torch.no_grad():
         start.weight.copy_(t.randn(3, 3))
         start.bias.zero_()
-    for n, batch, epochs, peak in ((8, 4, 3, 0.5), (10, 4, 3, 0.5), (7, 3, 5, 0.2)):
+    for n, batch, epochs, peak in ((8, 4, 3, 0.5), (10, 4, 2, 0.5), (7, 3, 5, 0.2)):
         x, y = t.randn(n, 3), t.randint(0, 3, (n,))
         batches = -(-n // batch)
         model = copy.deepcopy(start)
