@@ -471,9 +471,9 @@ learned = {}
 for name, bend in bends.items():
     layers = make_layers([784, 64, 64, 10])
     learned[name] = train(
-        layers, bend, x, y, rate=0.3, steps=150,
+        layers, bend, x, y, rate=0.3, steps=100,
         watch=lambda net, bend: accuracy(net, bend, x_new, y_new),
-    )  # [3, 16]
+    )  # [3, 11]
 
 # %% tolerance={"rtol": 0.04}
 for name, share in learned.items():
@@ -485,7 +485,7 @@ assert rest.mean(dim=1).max() - rest.mean(dim=1).min() < 0.03
 # %%
 fig, ax = plt.subplots(figsize=(7, 3.8))
 for name, share in learned.items():
-    plot_band(ax, torch.arange(0, 151, 10), 100 * (1 - share), name)
+    plot_band(ax, torch.arange(0, 101, 10), 100 * (1 - share), name)
 ax.set(ylim=(0, 100), xlabel="training step", ylabel="new digits misread (%)")
 ax.set_title("On digits, too, only the sigmoid falls behind")
 label_lines(ax)
@@ -797,7 +797,7 @@ check("day03.gradient_left", gradient_left)
 # %% [markdown]
 # ## Break it on purpose: ten layers that do not train
 #
-# Now train these deep networks: 150 steps, rate 0.1, everything equal but the bend. (LeakyReLU behaves like ReLU here and
+# Now train these deep networks: 120 steps, rate 0.1, everything equal but the bend. (LeakyReLU behaves like ReLU here and
 # sits this one out.) For each we also ask whether it tells the 1,000 new digits apart at all.
 #
 # > **Predict.** The gradients above are all you need. Which of the five learn?
@@ -811,7 +811,7 @@ def train_deep(gain):
     reached, blind = {}, {}
     for name, bend in deep_bends.items():
         layers = make_layers(DEEP, gain)
-        train(layers, bend, x, y, rate=0.1, steps=150, batch=50)
+        train(layers, bend, x, y, rate=0.1, steps=120, batch=50)
         reached[name] = accuracy(layers, bend, x_new, y_new).cpu()
         answers = forward(layers, x_new, bend)[0].argmax(-1)  # [1000], of the first one
         blind[name] = len(answers.unique()) == 1
@@ -822,7 +822,7 @@ def train_deep(gain):
 plain, blind = train_deep(gain=1.0)
 for name, share in plain.items():
     print(f"{name:7}  {spread(share)}", "  one answer for all" if blind[name] else "")
-assert plain["Tanh"].min() > 0.7 and plain["ReLU"].mean() > 0.2
+assert plain["Tanh"].min() > 0.7 and plain["ReLU"].mean() > 0.15
 assert max(plain[name].max() for name in ("Sigmoid", "GELU", "Swish")) < 0.2
 assert [name for name in blind if blind[name]] == ["Sigmoid", "GELU", "Swish"]
 
@@ -893,7 +893,7 @@ assert max(low) < 0.2 < min(high) and len(low) == 4
 #
 # - Give the ten sigmoid layers a gain of 4 instead of 1. The slope of a quarter is made up for. Does it train? Look at
 #   the share of saturated outputs before you answer.
-# - Cut the ten layers to four. At which depth does the sigmoid stop learning in 150 steps?
+# - Cut the ten layers to four. At which depth does the sigmoid stop learning in as many steps?
 # - Train the born-dead LeakyReLU network with a slope of 0.2 instead of 0.01.
 #
 # ## References
