@@ -205,13 +205,20 @@ def patient_i(answer: Callable[..., Any], t: Trial) -> None:
 # J and K: measuring ----------------------------------------------------------------------------------------------
 
 
+class _Notes(list[bool]):
+    """Notes that a copy of a model shares with the original: measuring on a copy is a cure as well."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Notes:
+        return self
+
+
 class _Moody(nn.Module):
     """Right in evaluation mode; in training mode it turns every second answer round. Notes its modes."""
 
     def __init__(self) -> None:
         super().__init__()
         self.inner = nn.Dropout(0.5)
-        self.seen: list[bool] = []
+        self.seen = _Notes()
 
     def forward(self, x: Tensor) -> Tensor:
         self.seen.append(self.training or self.inner.training)
@@ -301,6 +308,9 @@ def patient_k(answer: Callable[..., Any], t: Trial) -> None:
                 / (len(sizes) * sizes[-1]),
                 "That divides by the batches times the size of the first one; sizes differ.": total
                 / (len(sizes) * sizes[0]),
+                "Every batch is weighed by the size of the first; weigh each by its own, len(y).": sum(means)
+                * sizes[0]
+                / count,
                 "Means are added up and divided by the samples: weigh each by its batch's size.": sum(means) / count,
                 "That is the total over all samples; divide by how many there were.": total,
             },
