@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,14 @@ class Server:
     token: str
     project: Path
     process: psutil.Process
+
+
+def _told(runtime: Path) -> dict[str, str] | None:
+    """What the server writes about itself once it listens, or None as long as that is not there whole."""
+    for path in runtime.glob("jpserver-*.json"):
+        with suppress(json.JSONDecodeError):
+            return json.loads(path.read_text())
+    return None
 
 
 @contextmanager
@@ -71,10 +79,7 @@ def jupyterlab(lessons: Path, folder: Path) -> Iterator[Server]:
         )
     watched = psutil.Process(process.pid)
     try:
-        found = wait_for(
-            lambda: list((folder / "runtime").glob("jpserver-*.json")), 60, lambda: log.read_text()[-2000:]
-        )
-        told = json.loads(found[0].read_text())
+        told = wait_for(lambda: _told(folder / "runtime"), 120, lambda: log.read_text()[-2000:])
         yield Server(told["url"], told["token"], project, watched)
     finally:
         family = [watched, *watched.children(recursive=True)] if watched.is_running() else []
