@@ -19,7 +19,7 @@ LAYERS = [
     *("files", "device", "augment", "metrics", "models", "data", "tracking"),
     *("train", "sweep", "exercises", "plots", "pairs", "cli"),
 ]
-HEAVY = {"torchvision", "pandas", "sklearn", "torchmetrics", "matplotlib", "tensorboard"}
+HEAVY = {"torchvision", "pandas", "sklearn", "scipy", "joblib", "torchmetrics", "matplotlib", "tensorboard"}
 MAY_LOAD = {"plots": {"matplotlib"}}
 LIGHT = ["nnlab_helpers", *(f"nnlab_helpers.{layer}" for layer in LAYERS if layer not in ("plots", "pairs", "cli"))]
 LIGHT = [name for name in LIGHT if importlib.util.find_spec(name)]  # a layer may still wait to be written

@@ -1,19 +1,20 @@
 """A score for each sample, and every threshold at once: ROC and precision-recall curves and their areas.
 
-These few lines are held against torchmetrics and scikit-learn in the tests and not passed on to torchmetrics: that
-sends scores outside [0, 1] through a sigmoid first, where confident logits round to one and the same number.
+Thin over scikit-learn, imported at the first call, and not over torchmetrics: that sends scores outside [0, 1] through
+a sigmoid first, where confident logits round to one and the same number.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 
 class RocCurve(NamedTuple):
-    """False and true positive rates `[T + 1]` (float64), from (0, 0) to (1, 1), and the falling thresholds `[T + 1]`.
+    """False and true positive rates, from (0, 0) to (1, 1), and the falling thresholds, all `[T + 1]` on the CPU.
 
     A sample counts as positive when its score reaches the threshold; the first threshold is infinite, the others are
     the scores that occur.
@@ -25,7 +26,7 @@ class RocCurve(NamedTuple):
 
 
 class PrecisionRecallCurve(NamedTuple):
-    """Precision and recall (float64) at each score that occurs, and these falling thresholds, all `[T]`.
+    """Precision and recall at each score that occurs, and these falling thresholds, all `[T]` on the CPU.
 
     A sample counts as positive when its score reaches the threshold.
     """
@@ -51,15 +52,13 @@ def roc_curve(scores: Tensor, labels: Tensor) -> RocCurve:
         >>> roc_curve(torch.tensor([0.9, 0.6, 0.2]), torch.tensor([1, 0, 1])).true_positive_rate
         tensor([0.0000, 0.5000, 0.5000, 1.0000], dtype=torch.float64)
     """
-    thresholds, hits, alarms = _counts(scores, labels)
-    if hits[-1] == 0 or alarms[-1] == 0:
+    truth, numbers = _checked(scores, labels)
+    if truth.all() or not truth.any():
         raise ValueError("an ROC curve needs positives and negatives: only one of them occurs in the labels")
-    start = hits.new_zeros(1)
-    return RocCurve(
-        torch.cat([start, alarms / alarms[-1]]),
-        torch.cat([start, hits / hits[-1]]),
-        torch.cat([thresholds.new_full((1,), torch.inf), thresholds]),
-    )
+    from sklearn import metrics
+
+    false, true, thresholds = metrics.roc_curve(truth, numbers, drop_intermediate=False)
+    return RocCurve(_tensor(false), _tensor(true), _tensor(thresholds).to(scores.dtype))
 
 
 def precision_recall_curve(scores: Tensor, labels: Tensor) -> PrecisionRecallCurve:
@@ -72,10 +71,16 @@ def precision_recall_curve(scores: Tensor, labels: Tensor) -> PrecisionRecallCur
     Raises:
         ValueError: shapes differ, labels are not 0 and 1, a score is NaN, or there is no positive.
     """
-    thresholds, hits, alarms = _counts(scores, labels)
-    if hits[-1] == 0:
+    truth, numbers = _checked(scores, labels)
+    if not truth.any():
         raise ValueError("recall needs positives: none occurs in the labels")
-    return PrecisionRecallCurve(hits / (hits + alarms), hits / hits[-1], thresholds)
+    from sklearn import metrics
+
+    precision, recall, thresholds = metrics.precision_recall_curve(truth, numbers)
+    # Theirs go from the lowest score to the highest, and end in a point (1, 0) that belongs to no score.
+    return PrecisionRecallCurve(
+        _tensor(precision[-2::-1]), _tensor(recall[-2::-1]), _tensor(thresholds[::-1]).to(scores.dtype)
+    )
 
 
 def auroc(scores: Tensor, labels: Tensor) -> float:
@@ -104,21 +109,18 @@ def average_precision(scores: Tensor, labels: Tensor) -> float:
     return float((curve.precision * gained).sum())
 
 
-def _counts(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Each score that occurs, highest first, and how many positives and negatives (float64) reach it."""
+def _checked(scores: Tensor, labels: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Which samples are positive (bool), and their scores (float64), both `[N]`."""
     if scores.ndim != 1 or scores.shape != labels.shape or not len(scores):
         raise ValueError(
             f"expected scores [N] and labels [N] with N > 0, got {list(scores.shape)} and {list(labels.shape)}"
         )
-    labels = labels.to(scores.device)
     if not ((labels == 0) | (labels == 1)).all():
         raise ValueError("labels must be 0 (negative) and 1 (positive): for one class of many pass labels == class")
-    scores = scores.detach()
     if scores.isnan().any():
         raise ValueError("a score is NaN: it stands neither above nor below a threshold")
-    scores, order = scores.sort(descending=True, stable=True)
-    positive = labels[order].double()
-    hits, alarms = positive.cumsum(0), (1 - positive).cumsum(0)
-    last = torch.ones_like(scores, dtype=torch.bool)  # of those with the same score
-    last[:-1] = scores[:-1] != scores[1:]
-    return scores[last], hits[last], alarms[last]
+    return labels.cpu().bool().numpy(), scores.detach().cpu().double().numpy()
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    return torch.from_numpy(array.copy())  # a tensor cannot go backwards through memory, as a reversed array does

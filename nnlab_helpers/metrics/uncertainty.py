@@ -1,4 +1,7 @@
-"""How far a measured share can be trusted, and whether one classifier is better than another on the same samples."""
+"""How far a measured share can be trusted, and whether one classifier is better than another on the same samples.
+
+scipy is imported at the first call.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +35,10 @@ def wilson_interval(right: int, count: int, level: float = 0.95) -> tuple[float,
     """
     if count < 1 or not 0 <= right <= count:
         raise ValueError(f"expected 0 <= right <= count and count >= 1, got {right} of {count}")
-    z = _z(level)
-    share, weight = right / count, z * z / count
-    centre = (share + weight / 2) / (1 + weight)
-    half = z / (1 + weight) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    from scipy.stats import binomtest
+
+    interval = binomtest(int(right), int(count)).proportion_ci(_checked_level(level), method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 class PairedDifference(NamedTuple):
@@ -63,7 +65,8 @@ def paired_difference(right_a: Tensor, right_b: Tensor, level: float = 0.95) -> 
     """
     only_a, only_b, count = _disagreements(right_a, right_b)
     difference = (only_b - only_a) / count
-    half = _z(level) * math.sqrt((only_a + only_b) / count - difference**2) / math.sqrt(count)
+    z = NormalDist().inv_cdf(0.5 + _checked_level(level) / 2)  # standard errors to each side
+    half = z * math.sqrt((only_a + only_b) / count - difference**2) / math.sqrt(count)
     return PairedDifference(difference, difference - half, difference + half)
 
 
@@ -84,20 +87,17 @@ def mcnemar_test(right_a: Tensor, right_b: Tensor) -> float:
         ValueError: the shapes are not one `[N]` with N > 0.
     """
     only_a, only_b, _ = _disagreements(right_a, right_b)
-    tosses, few = only_a + only_b, min(only_a, only_b)
-    log_half = tosses * math.log(2)
-    tail = sum(
-        math.exp(math.lgamma(tosses + 1) - math.lgamma(k + 1) - math.lgamma(tosses - k + 1) - log_half)
-        for k in range(few + 1)
-    )
-    return min(1.0, 2 * tail)
+    if only_a + only_b == 0:
+        return 1.0
+    from scipy.stats import binomtest
+
+    return float(binomtest(only_a, only_a + only_b).pvalue)
 
 
-def _z(level: float) -> float:
-    """How many standard errors to each side hold `level` of a normal distribution."""
+def _checked_level(level: float) -> float:
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, as in 0.95, not {level}")
-    return NormalDist().inv_cdf(0.5 + level / 2)
+    return level
 
 
 def _disagreements(right_a: Tensor, right_b: Tensor) -> tuple[int, int, int]:
