@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and where the user's own are kept."""
 
 from __future__ import annotations
 
@@ -36,6 +36,12 @@ def replacing(path: Path, *, binary: bool = False) -> Iterator[IO[Any]]:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def user_folder() -> Path:
+    """Return the folder for what can be made again: `nnlab` in `$XDG_CACHE_HOME`, else in `~/.cache`."""
+    cache = os.environ.get("XDG_CACHE_HOME", "").strip()
+    return (Path(cache) if cache else Path("~/.cache").expanduser()) / "nnlab"
 
 
 def _umask() -> int:

@@ -6,12 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 from small_project import write_lesson
+from waiting import wait_for
 
 
 @pytest.fixture
@@ -32,13 +32,6 @@ def kernels_of(folder: Path) -> list[psutil.Process]:
     return found
 
 
-def wait_until(true, seconds=120.0):
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
-
-
 @pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
 @pytest.mark.parametrize(("name", "jobs"), [("SIGINT", 1), ("SIGINT", 2), ("SIGTERM", 2), ("SIGHUP", 1)])
 def test_interrupting_leaves_no_kernel(project, name, jobs):
@@ -52,7 +45,7 @@ time.sleep(300)"""
     command = [sys.executable, "-m", "nnlab_helpers.cli", "run", "--jobs", str(jobs)]
     process = subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
-        wait_until(lambda: len(list(project.glob("ready*"))) == jobs)
+        wait_for(lambda: len(list(project.glob("ready*"))) == jobs)
         assert len(kernels_of(project / "notebooks")) == 2 * jobs, "a kernel and its child for each job"
         process.send_signal(getattr(signal, name))
         output, _ = process.communicate(timeout=60)
@@ -74,11 +67,11 @@ def test_a_kernel_goes_when_nnlab_is_killed(project):
     command = [sys.executable, "-m", "nnlab_helpers.cli", "run"]
     process = subprocess.Popen(command, cwd=project, stdout=subprocess.DEVNULL)
     try:
-        wait_until(ready.exists)
+        wait_for(ready.exists)
     finally:
         process.kill()
         process.wait()
-    wait_until(lambda: not kernels_of(project / "notebooks"))
+    wait_for(lambda: not kernels_of(project / "notebooks"))
 
 
 def test_a_lessons_own_processes_go_with_it(project):

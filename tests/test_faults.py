@@ -18,7 +18,7 @@ FAULTS = {
         "train/loop.py", "                optim.zero_grad()\n", "", "train_loop", "gradients_start_from_zero",
     ),
     "evaluation left in training mode": (
-        "train/loop.py", "    model.eval()\n", "", "train_loop", "training_and_evaluation_alternate",
+        "models/modes.py", "        model.eval()\n", "", "train_loop", "training_and_evaluation_alternate",
     ),
     "learning rate ignored": (
         "train/loop.py", "scaler.step(optim)", "optim.param_groups[0]['lr'] = 0.01; scaler.step(optim)",

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from nnlab_helpers.models import MLP, LeNet, count_parameters, parameter_table
+from nnlab_helpers.models.modes import evaluating, keeping_modes
 
 
 def kinds(model: nn.Module) -> list[str]:
@@ -116,3 +117,23 @@ def test_mistakes_speak(call, error, says):
 
 def test_an_empty_batch_gives_no_logits():
     assert MLP()(torch.zeros(0, 1, 28, 28)).shape == (0, 10)
+
+
+@pytest.mark.parametrize("context", [keeping_modes, evaluating])
+def test_each_part_gets_its_own_mode_back(context):
+    """Also a frozen part that was in evaluation mode, and also after an error."""
+    model = nn.Sequential(nn.Dropout(), nn.Sequential(nn.BatchNorm1d(2)))
+    model[1].eval()
+    with pytest.raises(RuntimeError, match="on the way"), context(model):  # noqa: PT012  (it must raise inside)
+        model.train(not model.training)
+        raise RuntimeError("on the way")
+    assert [module.training for module in model.modules()] == [True, True, False, False]
+
+
+def test_evaluating_is_without_gradients_and_dropout():
+    model = nn.Sequential(nn.Linear(3, 50), nn.Dropout())
+    x = torch.ones(2, 3)
+    with evaluating(model):
+        torch.testing.assert_close(model(x), model[0](x), rtol=0, atol=0)
+        assert not model(x).requires_grad
+    assert model(x).requires_grad

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from nnlab_helpers.sweep import sweep
+from nnlab_helpers.sweep import cache_folder, sweep
 
 
 def area(config, seed):
@@ -274,3 +274,18 @@ def test_the_bar_shows_failures_and_what_was_done_before(tmp_path, monkeypatch, 
     assert "failed=1" in shown
     quietly(TestFailures.picky, {"width": [1, 2]}, cache=tmp_path, progress=False)
     assert capsys.readouterr().err == ""
+
+
+def test_where_records_are_kept(monkeypatch, tmp_path):
+    monkeypatch.setenv("NNLAB_CACHE", str(tmp_path / "mine"))
+    assert cache_folder("day15") == tmp_path / "mine" / "day15"
+    monkeypatch.delenv("NNLAB_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder("day15") == tmp_path / "nnlab" / "sweeps" / "day15"
+    assert not list(tmp_path.iterdir()), "only looking makes no folder"
+
+
+@pytest.mark.parametrize("name", ["", "/tmp", "../elsewhere"])
+def test_records_stay_in_their_folder(name):
+    with pytest.raises(ValueError, match="name of its own"):
+        cache_folder(name)

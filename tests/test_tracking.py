@@ -6,7 +6,6 @@ import copy
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -14,6 +13,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
+from waiting import wait_for
 
 from nnlab_helpers.tracking import TensorBoardLogger, close_dashboards, dashboards, guard_dashboards, servers
 from nnlab_helpers.tracking.logger import tag_of
@@ -340,15 +340,8 @@ STAND_IN = [sys.executable, "-c", "import time; time.sleep(60)", "tensorboard", 
 
 def start(*arguments, cwd=None):
     process = subprocess.Popen([*STAND_IN, *map(str, arguments)], cwd=cwd)
-    wait_until(lambda: psutil.Process(process.pid).cmdline()[-1:] == [str(arguments[-1])])
+    wait_for(lambda: psutil.Process(process.pid).cmdline()[-1:] == [str(arguments[-1])])
     return process
-
-
-def wait_until(true, seconds=30.0):
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
 
 
 def test_the_servers_of_a_folder_and_of_no_other(tmp_path):
@@ -399,7 +392,7 @@ def test_no_server_outlives_its_owner(tmp_path, end):
     owner = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     output, _ = owner.communicate(timeout=60)
     guard, server = map(int, output.split())
-    wait_until(lambda: not alive(guard) and not alive(server))
+    wait_for(lambda: not alive(guard) and not alive(server))
     assert dashboards(tmp_path) == []
 
 
@@ -409,7 +402,7 @@ def test_an_interrupt_does_not_reach_the_guard(tmp_path):
     guard = guard_dashboards(tmp_path)
     try:
         assert os.getpgid(guard.pid) != os.getpgid(0)
-        wait_until(lambda: psutil.Process(guard.pid).status() == psutil.STATUS_SLEEPING)
+        wait_for(lambda: psutil.Process(guard.pid).status() == psutil.STATUS_SLEEPING)
         assert guard.poll() is None
     finally:
         guard.stdin.close()

@@ -15,6 +15,7 @@ import torch
 from nnlab_helpers.data.errors import DataFileError
 from nnlab_helpers.data.idx import read_idx
 from nnlab_helpers.data.imageset import ImageSet
+from nnlab_helpers.files import user_folder
 
 DATA_VARIABLE = "NNLAB_DATA"
 PACKAGED = Path(__file__).resolve().parent.parent / "assets"
@@ -105,8 +106,7 @@ def data_directory(root: str | Path | None = None) -> Path:
         return Path(root).expanduser()
     if override := os.environ.get(DATA_VARIABLE, "").strip():
         return Path(override).expanduser()
-    cache = os.environ.get("XDG_CACHE_HOME", "").strip()
-    return (Path(cache) if cache else Path("~/.cache").expanduser()) / "nnlab"
+    return user_folder()
 
 
 def _find_folder(name: str, root: str | Path | None, download: bool) -> Path:

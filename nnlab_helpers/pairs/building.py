@@ -36,10 +36,10 @@ class BuildError(RuntimeError):
 
 
 def kernel_environment(progress: Path | str) -> dict[str, str]:
-    """The environment for a lesson's kernel: no progress bars, `progress` in place of the learner's own record, and
-    the plotting backend left to the kernel."""
+    """The environment for a lesson's kernel: no progress bars, `progress` in place of the learner's record, a folder
+    beside it in place of their finished sweeps, and the plotting backend left to the kernel."""
     environment = {k: v for k, v in os.environ.items() if k != "MPLBACKEND"}
-    return environment | {"TQDM_DISABLE": "1", "NNLAB_PROGRESS": str(progress)}
+    return environment | {"TQDM_DISABLE": "1", "NNLAB_PROGRESS": str(progress), "NNLAB_CACHE": f"{progress}.sweeps"}
 
 
 def build(script: Path, *, take: Side | None = None, timeout: float = 300) -> Path:

@@ -2,6 +2,7 @@
 
 from nnlab_helpers.sweep.effects import effects
 from nnlab_helpers.sweep.fingerprint import code_version
+from nnlab_helpers.sweep.records import cache_folder
 from nnlab_helpers.sweep.running import sweep
 
-__all__ = ["code_version", "effects", "sweep"]
+__all__ = ["cache_folder", "code_version", "effects", "sweep"]

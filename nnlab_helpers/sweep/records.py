@@ -9,9 +9,23 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from nnlab_helpers.files import replacing
+from nnlab_helpers.files import replacing, user_folder
 
 FORMAT = 1
+CACHE_VARIABLE = "NNLAB_CACHE"
+
+
+def cache_folder(name: str) -> Path:
+    """Return the folder for the records of one sweep: `name` in `$NNLAB_CACHE`, else in `~/.cache/nnlab/sweeps`.
+
+    Raises:
+        ValueError: `name` leads out of that folder.
+    """
+    chosen = os.environ.get(CACHE_VARIABLE, "").strip()
+    folder = Path(chosen).expanduser() if chosen else user_folder() / "sweeps"
+    if not name or Path(name).is_absolute() or ".." in Path(name).parts:
+        raise ValueError(f"a sweep needs a name of its own in {folder}, got {name!r}")
+    return folder / name
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from nnlab_helpers.device import seed_everything
 from nnlab_helpers.sweep.fingerprint import code_version
 from nnlab_helpers.sweep.grid import RESERVED, Config, Grid, configurations, described
 from nnlab_helpers.sweep.records import Record, Records
+from nnlab_helpers.train.progress import silent
 
 if TYPE_CHECKING:
     import pandas
@@ -44,8 +45,9 @@ def sweep(
         run: `run(config, seed)` -> a dict of numbers, strings or truth values: a row's results.
         grid: a dict of lists, for all their combinations, or a list of dicts, for these alone.
         seeds: whole numbers, each used with each configuration.
-        cache: a folder for the records. A record serves again only if configuration, seed and code are the same: the
-            code of `run`, of all it names, of this package's parts that train, and the versions of libraries.
+        cache: a folder for the records, such as `cache_folder("mine")`. A record serves again only if configuration,
+            seed and code are the same: the code of `run`, of all it names, of this package's parts that train, and the
+            versions of libraries.
         n_jobs: runs at the same time; -1 for one per core (on a cluster: all its workers). They share the cores.
         retry: run those again that failed last time.
         progress: show a progress bar with the time left (silent where TQDM_DISABLE=1).
@@ -140,8 +142,7 @@ def _checked_result(result: Any, config: Config) -> dict[str, Any]:
 def _bar(total: int, done: int, show: bool) -> Iterator[Callable[[int], None]]:
     from tqdm import tqdm
 
-    silent = not show or os.environ.get("TQDM_DISABLE", "0") not in ("", "0")
-    with tqdm(total=total, initial=done, unit="run", desc="sweep", disable=silent) as bar:
+    with tqdm(total=total, initial=done, unit="run", desc="sweep", disable=silent(show)) as bar:
 
         def tick(failed: int) -> None:
             if failed:

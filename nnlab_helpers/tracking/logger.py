@@ -6,14 +6,16 @@ import io
 import os
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
+
+from nnlab_helpers.models.modes import evaluating
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -211,7 +213,7 @@ class TensorBoardLogger:
 
     def _write_graph(self, model: nn.Module, batch: Tensor) -> None:
         try:
-            with looking_at(model), warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            with evaluating(model), warnings.catch_warnings(), redirect_stdout(io.StringIO()):
                 # PyTorch has no other way to this graph, and deprecates the way there (2.15).
                 warnings.filterwarnings("ignore", r"`torch\.jit\.trace", FutureWarning)
                 # "The trace might not generalize": it is drawn, never run.
@@ -226,7 +228,7 @@ class TensorBoardLogger:
         if self.examples is None:
             return
         inputs, classes = self.examples
-        with looking_at(model):
+        with evaluating(model):
             logits = model(inputs.to(_device(model)))
         if logits.ndim != 2 or len(logits) != len(classes) or logits.shape[1] < 2:
             raise ValueError(
@@ -244,7 +246,7 @@ class TensorBoardLogger:
         given: list[Tensor] = []
         handle = linear[-1].register_forward_pre_hook(lambda module, arguments: given.append(arguments[0]))
         try:
-            with looking_at(model):
+            with evaluating(model):
                 model(inputs.to(_device(model)))
         finally:
             handle.remove()
@@ -278,19 +280,6 @@ def tag_of(name: str) -> str:
     """
     part, _, rest = name.partition("_")
     return f"{rest}/{part}" if part in ("train", "val") and rest else name
-
-
-@contextmanager
-def looking_at(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode and no gradients; afterwards each module's own mode."""
-    modes: Sequence[tuple[nn.Module, bool]] = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def _device(model: nn.Module) -> torch.device:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from nnlab_helpers.models.modes import keeping_modes
 from nnlab_helpers.train.history import History
 from nnlab_helpers.train.rng import random_state, set_random_state
 
@@ -82,11 +83,9 @@ class Hooks:
 def unmoved(model: nn.Module) -> Iterator[None]:
     """Put back what code may move in passing: the modes of `model`'s modules and torch's random state."""
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    modes = [(module, module.training) for module in model.modules()]
     state = random_state(device)
     try:
-        yield
+        with keeping_modes(model):
+            yield
     finally:
         set_random_state(state, device)
-        for module, mode in modes:
-            module.training = mode

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from nnlab_helpers.models.modes import evaluating
 from nnlab_helpers.train.checkpoint import load_checkpoint, loader_state, save_checkpoint
 from nnlab_helpers.train.checks import (
     check_arguments,
@@ -232,15 +233,9 @@ def run_through(
 ) -> Means:
     """The means over a loader, in evaluation mode; read them with `.read()`."""
     means = Means(where)
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad():
-            for batch in loader:
-                means.add(run_step(step, model, to_device(batch, device)), batch_size(batch))
-    finally:
-        for module, mode in modes:
-            module.training = mode
+    with evaluating(model):
+        for batch in loader:
+            means.add(run_step(step, model, to_device(batch, device)), batch_size(batch))
     return means
 
 

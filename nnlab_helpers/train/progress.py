@@ -9,6 +9,11 @@ from typing import Any
 from tqdm import tqdm
 
 
+def silent(show: bool) -> bool:
+    """Whether a progress bar is to be left out: where it is not wanted, and where TQDM_DISABLE=1."""
+    return not show or os.environ.get("TQDM_DISABLE", "0") not in ("", "0")
+
+
 class Progress:
     """One bar over all batches of a run, naming the epoch and the last epoch's losses; silent where TQDM_DISABLE=1."""
 
@@ -19,9 +24,8 @@ class Progress:
         except TypeError:
             batches = None
         self._epochs = epochs
-        silent = not show or os.environ.get("TQDM_DISABLE", "0") not in ("", "0")
         total = None if batches is None else epochs * batches
-        self._bar = tqdm(total=total, initial=done * (batches or 0), unit="batch", disable=silent)
+        self._bar = tqdm(total=total, initial=done * (batches or 0), unit="batch", disable=silent(show))
 
     def epoch(self, number: int) -> None:
         """Name the epoch that begins."""

@@ -9,17 +9,22 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
+import pytest
 from playwright.sync_api import Page, sync_playwright
+from waiting import wait_for
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+BROWSER_TEST = [
+    pytest.mark.browser,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: on Debian, apt install chromium"),
+]
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -65,6 +70,7 @@ def jupyterlab(lessons: Path, folder: Path) -> Iterator[Server]:
         "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
         "IPYTHONDIR": str(folder / "ipython"),
         "NNLAB_PROGRESS": str(folder / "progress.json"),
+        "NNLAB_CACHE": str(folder / "sweeps"),
         "TQDM_DISABLE": "1",
     }
     for name in ("JUPYTER_TOKEN", "MPLBACKEND"):
@@ -107,15 +113,6 @@ def browser_page(width: int = 1280, height: int = 900, scale: float = 1.0) -> It
             yield page
         finally:
             browser.close()
-
-
-def wait_for(look: Callable[[], Any], seconds: float, told: Callable[[], object] = lambda: "") -> Any:
-    """Return what `look` finds, as soon as it finds something."""
-    end = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < end, f"waited {seconds:g} s in vain. {told()}"
-        time.sleep(0.1)
-    return found
 
 
 class Notebook:

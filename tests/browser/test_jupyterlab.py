@@ -12,16 +12,13 @@ import pytest
 
 pytest.importorskip("playwright", reason="playwright is not installed")
 
-from lab import CHROMIUM, Notebook, browser_page, jupyterlab, wait_for
+from lab import BROWSER_TEST, Notebook, browser_page, jupyterlab
+from waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 LESSON = "day01_tensors_autograd"
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: on Debian, apt install chromium"),
-]
+pytestmark = BROWSER_TEST
 
 
 @pytest.fixture(scope="module")

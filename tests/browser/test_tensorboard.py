@@ -18,11 +18,12 @@ from torch import nn
 pytest.importorskip("playwright", reason="playwright is not installed")
 
 import psutil
-from lab import CHROMIUM, browser_page, wait_for
+from lab import BROWSER_TEST, browser_page
 from lesson import definitions
 from tensorboard import manager
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.tensorboard import SummaryWriter
+from waiting import wait_for
 
 from nnlab_helpers.tracking import TensorBoardLogger, close_dashboards, dashboards, guard_dashboards
 from nnlab_helpers.train import fit
@@ -30,11 +31,7 @@ from nnlab_helpers.train import fit
 LESSON = "day11_tensorboard"
 TAGS = ["accuracy/train", "accuracy/val", "learning_rate", "loss/train", "loss/update", "loss/val"]
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: on Debian, apt install chromium"),
-]
+pytestmark = BROWSER_TEST
 
 
 @pytest.fixture(scope="module")

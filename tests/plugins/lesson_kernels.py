@@ -58,7 +58,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
     """Start a lesson's kernel, which nbval does in the set-up of its first cell, in the environment of a build."""
     if not isinstance(item, IPyNbCell):
         return (yield)
-    environment = kernel_environment(item.config.stash[RECORDS] / f"{item.path.stem}.json")
+    environment = kernel_environment(item.config.stash[RECORDS] / f"{item.path.parent.name}-{item.path.stem}.json")
     # A kernel is killed at its end: what it leaves in its temporary folder goes with the records.
     environment |= dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(item.config.stash[RECORDS]))
     with pytest.MonkeyPatch.context() as patch:

@@ -29,13 +29,11 @@ def test_a_row_for_each_effect_coloured_by_what_is_decided():
     assert ax.get_xlabel() == "difference to the baseline, points"
     heights = [dot.get_ydata()[0] for dot in dots]
     assert heights == sorted(heights, reverse=True), "the first row stands on top"
-    plt.close(ax.figure)
 
 
 def test_draws_into_the_axes_it_is_given():
     _, ax = plt.subplots()
     assert plot_effects(EFFECTS, ax) is ax
-    plt.close(ax.figure)
 
 
 def test_nothing_to_draw_is_told():

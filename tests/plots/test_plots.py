@@ -1,24 +1,11 @@
 """The figures: what they draw, what they refuse, and that names at line ends do not overlap."""
 
-import matplotlib as mpl
-
-mpl.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 
 from nnlab_helpers import plots
-
-
-@pytest.fixture(autouse=True)
-def _look():
-    with mpl.rc_context():
-        plots.use_style()
-        yield
-    plt.close("all")
-
 
 HISTORY = [
     {"epoch": 1, "train_loss": 1.0, "val_loss": 1.1, "train_accuracy": 0.5, "val_accuracy": 0.4},

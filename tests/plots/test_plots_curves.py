@@ -1,23 +1,10 @@
 """Curves of a classifier: what is drawn is what the metrics say."""
 
-import matplotlib as mpl
-
-mpl.use("Agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 
 from nnlab_helpers import metrics, plots
-
-
-@pytest.fixture(autouse=True)
-def _look():
-    with mpl.rc_context():
-        plots.use_style()
-        yield
-    plt.close("all")
 
 
 @pytest.fixture

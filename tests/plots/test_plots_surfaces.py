@@ -2,10 +2,6 @@
 
 import io
 
-import matplotlib as mpl
-
-mpl.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -16,14 +12,6 @@ from nnlab_helpers import plots
 
 LIMITS = (-2.0, 2.0, -1.0, 1.0)
 SHORT, LONG = torch.tensor([[-1.0, 0.5], [0.0, 0.0]]), torch.linspace(-1, 1, 10).reshape(5, 2)
-
-
-@pytest.fixture(autouse=True)
-def _look():
-    with mpl.rc_context():
-        plots.use_style()
-        yield
-    plt.close("all")
 
 
 def bowl(points):
