@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from nnlab_helpers.models.modes import evaluating
+from nnlab_helpers.tracking.sweeps import as_hparams
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -263,11 +264,8 @@ class TensorBoardLogger:
         row = history[history.best_epoch - 1]
         part = "val_" if any(name.startswith("val_") for name in row) else "train_"
         metrics = {f"best/{name}": float(value) for name, value in row.items() if name.startswith(part)}
-        chosen = {
-            name: value if isinstance(value, bool | int | float | str) else str(value)
-            for name, value in (self.hparams or {}).items()
-        }
         # Without a name it would go into a folder of its own, as a run of its own.
+        chosen = as_hparams(self.hparams or {})
         self.writer.add_hparams(chosen, metrics | {"best/epoch": float(row["epoch"])}, run_name=".")
 
 

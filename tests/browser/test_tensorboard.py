@@ -10,6 +10,7 @@ import urllib.parse
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -25,7 +26,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.utils.tensorboard import SummaryWriter
 from waiting import wait_for
 
-from nnlab_helpers.tracking import TensorBoardLogger, close_dashboards, dashboards, guard_dashboards
+from nnlab_helpers.tracking import TensorBoardLogger, close_dashboards, dashboards, guard_dashboards, log_sweep
 from nnlab_helpers.train import fit
 
 LESSON = "day11_tensorboard"
@@ -51,6 +52,8 @@ def logs(tmp_path_factory):
         train([lesson.Curves(writer), lesson.Histograms(writer), lesson.Settings(writer, rate=0.1)])
     with TensorBoardLogger(folder / "package", images=x, graph=x[:1], examples=(x, y), hparams={"rate": 0.1}) as logger:
         train([logger])
+    table = pd.DataFrame({"rate": [0.25, 0.5], "best/val_loss": [81.25, 93.5]})
+    log_sweep(table, folder / "sweep", choices=["rate"])
     return folder
 
 
@@ -136,6 +139,12 @@ def test_hyperparameters_stand_beside_their_metrics(page, address, logs):
         best = EventAccumulator(str(logs / run)).Reload().Scalars("best/val_loss")[0].value
         for text in (run, "rate", "best/val_loss", f"{best:#.5g}"):
             page.get_by_text(text, exact=True).first.wait_for(timeout=60_000)
+
+
+def test_a_sweep_stands_there_too(page, address):
+    page.goto(f"{address}#hparams")
+    for text in ("sweep/run0", "sweep/run1", "0.25000", "0.50000", "81.250", "93.500"):
+        page.get_by_text(text, exact=True).first.wait_for(timeout=60_000)
 
 
 def test_there_is_something_in_each_tab(page):
