@@ -47,8 +47,9 @@ lint: $(TESTS)  ## ruff and mypy
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 
-bench: $(TESTS)  ## measure the package against a per-image pipeline (minutes)
+bench: $(TESTS)  ## measure against a per-image pipeline, and a sweep's workers (minutes)
 	$(PY) -m tests.benchmarks $(ARGS)
+	$(PY) -m tests.benchmarks.workers
 
 clean:  ## remove what was built, but not .venv
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
