@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from nnlab_helpers.models import MLP, LeNet, count_parameters, parameter_table
+from nnlab_helpers.models import MLP, LeNet, count_parameters, parameter_table, width_for_budget
 from nnlab_helpers.models.modes import evaluating, keeping_modes
 
 
@@ -93,6 +93,22 @@ def test_table_of_a_model_without_parameters():
     assert parameter_table(nn.ReLU()).loc["total", "parameters"] == 0
 
 
+@pytest.mark.parametrize("depth", [1, 2, 3, 7, 20])
+@pytest.mark.parametrize(("inputs", "outputs"), [(784, 10), (3, 1)])
+def test_width_for_budget_is_the_largest_that_fits(depth, inputs, outputs):
+    def count(width: int) -> int:
+        return count_parameters(MLP(inputs, [width] * depth, outputs))
+
+    for width in (1, 2, 17):
+        exact = count(width)
+        assert width_for_budget(exact, depth, inputs, outputs) == width
+        assert width_for_budget(count(width + 1) - 1, depth, inputs, outputs) == width
+        if width > 1:
+            assert width_for_budget(exact - 1, depth, inputs, outputs) == width - 1
+    with pytest.raises(ValueError, match=f"{count(1)} parameters already"):
+        width_for_budget(count(1) - 1, depth, inputs, outputs)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "says"),
     [
@@ -104,6 +120,7 @@ def test_table_of_a_model_without_parameters():
         (lambda: MLP()(torch.zeros(5, 1, 32, 32)), ValueError, r"784 numbers per sample, got shape \[5, 1, 32, 32\]"),
         (lambda: MLP()(torch.zeros(28, 28)), ValueError, r"x\[None\]"),
         (lambda: MLP()(torch.zeros(784)), ValueError, r"x\[None\]"),
+        (lambda: width_for_budget(1000, 0), ValueError, "at least 1, got depth 0"),
         (lambda: LeNet(image_size=15), ValueError, "too small"),
         (lambda: LeNet(num_classes=0), ValueError, "at least one"),
         (lambda: LeNet()(torch.zeros(5, 1, 28, 28)), ValueError, r"\[N, 1, 32, 32\], got shape \[5, 1, 28, 28\]"),

@@ -1,7 +1,8 @@
-"""How big a model is: parameters in all, and layer by layer."""
+"""How big a model is: parameters in all, and layer by layer; how wide one may be that must not be bigger."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from torch import nn
@@ -22,6 +23,35 @@ def count_parameters(model: nn.Module, trainable_only: bool = True) -> int:
         8
     """
     return sum(p.numel() for p in model.parameters() if p.requires_grad or not trainable_only)
+
+
+def width_for_budget(budget: int, depth: int, in_features: int = 784, out_features: int = 10) -> int:
+    """Return the largest hidden width at which an `MLP` of `depth` equal hidden layers has at most `budget` parameters.
+
+    Args:
+        budget: weights and biases in all.
+        depth: hidden layers, all of the same width.
+        in_features: numbers per sample.
+        out_features: logits per sample.
+
+    Raises:
+        ValueError: a depth or size below 1, or a budget too small for a width of 1.
+
+    Example:
+        >>> width_for_budget(50_000, depth=1), width_for_budget(50_000, depth=8)
+        (62, 44)
+    """
+    if min(depth, in_features, out_features) < 1:
+        raise ValueError(f"depth and sizes must be at least 1, got depth {depth}, {in_features} in, {out_features} out")
+    # With the width w the count is (in_features + 1) w + (depth - 1) (w + 1) w + (w + 1) out_features.
+    square, linear = depth - 1, in_features + depth + out_features
+    least = square + linear + out_features
+    if budget < least:
+        raise ValueError(f"{depth} hidden layers of one unit each take {least} parameters already: {budget} are too few")
+    rest = budget - out_features
+    if not square:
+        return rest // linear
+    return (math.isqrt(linear**2 + 4 * square * rest) - linear) // (2 * square)
 
 
 def parameter_table(model: nn.Module) -> pandas.DataFrame:
