@@ -47,7 +47,7 @@ def width_for_budget(budget: int, depth: int, in_features: int = 784, out_featur
     square, linear = depth - 1, in_features + depth + out_features
     least = square + linear + out_features
     if budget < least:
-        raise ValueError(f"{depth} hidden layers of one unit each take {least} parameters already: {budget} are too few")
+        raise ValueError(f"{depth} hidden layers of one unit take {least} parameters already: {budget} are too few")
     rest = budget - out_features
     if not square:
         return rest // linear
