@@ -114,7 +114,7 @@ def test_width_for_budget_is_the_largest_that_fits(depth, inputs, outputs):
     [
         (lambda: MLP(activation="rleu"), ValueError, "unknown activation 'rleu'.*leaky_relu"),
         (lambda: MLP(activation=nn.ReLU()), TypeError, "pass the class"),
-        (lambda: MLP(norm="group"), ValueError, "unknown norm"),
+        (lambda: MLP(norm="instance"), ValueError, "unknown norm"),
         (lambda: MLP(dropout=1.0), ValueError, "dropout"),
         (lambda: MLP(hidden=(10, 0)), ValueError, "at least one unit"),
         (lambda: MLP()(torch.zeros(5, 1, 32, 32)), ValueError, r"784 numbers per sample, got shape \[5, 1, 32, 32\]"),

@@ -9,7 +9,16 @@ from torch import Tensor, nn
 
 from nnlab_helpers.models.activations import make_activation
 
-NORMS: dict[str, Callable[[int], nn.Module]] = {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
+GROUPS = 8  # of units in a group norm, where 8 divides the width
+
+
+def _group_norm(units: int) -> nn.Module:
+    return nn.GroupNorm(math.gcd(GROUPS, units), units)
+
+
+NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "batch": nn.BatchNorm1d, "layer": nn.LayerNorm, "group": _group_norm,
+}  # fmt: skip
 
 
 class MLP(nn.Module):
@@ -23,7 +32,8 @@ class MLP(nn.Module):
         hidden: the width of each hidden layer, first to last; `()` leaves a plain linear model.
         out_features: logits per sample.
         activation: a name ("relu", "leaky_relu", "sigmoid", "tanh", "gelu", "swish", "identity") or a class.
-        norm: None, "batch" (Ioffe and Szegedy, 2015) or "layer" (Ba, Kiros and Hinton, 2016).
+        norm: None, "batch" (Ioffe and Szegedy, 2015), "layer" (Ba, Kiros and Hinton, 2016), or "group" (Wu and He,
+            2018; eight groups, or as many as divide both 8 and the width).
         dropout: the chance that a hidden unit is silenced in training (Srivastava et al., 2014).
 
     Raises:
