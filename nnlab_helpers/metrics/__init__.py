@@ -1,4 +1,4 @@
-"""How good are the predictions? Counts, rankings, calibration, and how far a measured number can be trusted."""
+"""How good are the predictions? Counts, rankings, calibration, pictures; how far a measured number can be trusted."""
 
 from nnlab_helpers.metrics.calibration import (
     CalibrationTable,
@@ -7,6 +7,7 @@ from nnlab_helpers.metrics.calibration import (
     fit_temperature,
 )
 from nnlab_helpers.metrics.counts import accuracy, classification_report, confusion_matrix
+from nnlab_helpers.metrics.images import psnr, ssim
 from nnlab_helpers.metrics.ranking import (
     PrecisionRecallCurve,
     RocCurve,
@@ -33,6 +34,8 @@ __all__ = [
     "mcnemar_test",
     "paired_difference",
     "precision_recall_curve",
+    "psnr",
     "roc_curve",
+    "ssim",
     "wilson_interval",
 ]
