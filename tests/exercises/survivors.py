@@ -127,4 +127,14 @@ SURVIVORS: dict[str, dict[str, str]] = {
         "gap = confidence[inside].mean() - right[inside].float().mean()  ->  "
         "gap = right[inside].float().mean() - confidence[inside].mean()": "the next line takes its absolute value",
     },
+    "day15.squeezed": {
+        "U, S, Vh = torch.linalg.svd(layer.weight, full_matrices=False)  ->  "
+        "U, S, Vh = torch.linalg.svd(layer.weight)": (
+            "the full matrices have more columns and rows, and of those only the first `rank` are used"
+        ),
+        "U, S, Vh = torch.linalg.svd(layer.weight, full_matrices=False)  ->  "
+        "U, S, Vh = torch.linalg.svd(layer.weight, full_matrices=True)": (
+            "the full matrices have more columns and rows, and of those only the first `rank` are used"
+        ),
+    },
 }
