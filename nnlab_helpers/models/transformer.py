@@ -125,11 +125,12 @@ class VisionTransformer(nn.Module):
         heads: of the attention in each block.
         mlp_width: units in each block's MLP; twice `dim` by default.
         pool: "mean" or "class".
-        positions: whether tokens learn where they are.
+        position_std: spread of the learned positions at the start; None for no positions. 0.02, the usual one, is so
+            small beside a token that they take many steps to be heard: a short training gets further with 1.
 
     Raises:
         ValueError: a size below 1, patches that do not tile the image, heads that do not divide `dim`, an unknown
-            `pool`, or, when called, a batch of another shape.
+            `pool`, a negative `position_std`, or, when called, a batch of another shape.
 
     Example:
         >>> VisionTransformer()(torch.zeros(5, 1, 28, 28)).shape
@@ -148,7 +149,7 @@ class VisionTransformer(nn.Module):
         heads: int = 4,
         mlp_width: int | None = None,
         pool: str = "mean",
-        positions: bool = True,
+        position_std: float | None = 0.02,
     ) -> None:
         """Check the sizes and lay out the layers."""
         super().__init__()
@@ -161,13 +162,15 @@ class VisionTransformer(nn.Module):
             raise ValueError(f"patches of {patch_size} pixels do not tile an image of {image_size}")
         if pool not in POOLS:
             raise ValueError(f"unknown pool {pool!r}: choose one of {', '.join(map(repr, POOLS))}")
+        if position_std is not None and position_std < 0:
+            raise ValueError(f"position_std is a spread, 0 or more, or None for no positions; got {position_std}")
         self.input_shape = (in_channels, image_size, image_size)
         self.patch_size = patch_size
         self.pool = pool
         tokens = (image_size // patch_size) ** 2 + (pool == "class")
         self.embed = nn.Linear(in_channels * patch_size**2, dim)
         self.class_token = nn.Parameter(0.02 * torch.randn(1, 1, dim)) if pool == "class" else None
-        self.positions = nn.Parameter(0.02 * torch.randn(1, tokens, dim)) if positions else None
+        self.positions = None if position_std is None else nn.Parameter(position_std * torch.randn(1, tokens, dim))
         self.blocks = nn.ModuleList(TransformerBlock(dim, heads, mlp_width or 2 * dim) for _ in range(depth))
         self.norm = nn.LayerNorm(dim)
         self.head = nn.Linear(dim, num_classes)

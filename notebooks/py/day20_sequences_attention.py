@@ -41,7 +41,7 @@ from torch.nn import functional as F
 from nnlab_helpers.data import Normalize, TensorLoader, load_images
 from nnlab_helpers.device import pick_device, seed_everything
 from nnlab_helpers.exercises import check, hint
-from nnlab_helpers.models import count_parameters
+from nnlab_helpers.models import MLP, count_parameters
 from nnlab_helpers.plots import PALETTE, label_lines, plot_effects, show_images, use_style
 from nnlab_helpers.sweep import cache_folder, effects, sweep
 from nnlab_helpers.train import fit
@@ -53,14 +53,14 @@ use_style()
 # %% [markdown]
 # ## Look first: a digit that arrives line by line
 #
-# 1,500 digits to train on and 2,000 others to validate, each shrunk to 14 x 14 pixels with a border of one pixel: 16
+# 1,200 digits to train on and 2,000 others to validate, each shrunk to 14 x 14 pixels with a border of one pixel: 16
 # rows of 16. To us each digit is a picture. To a network that reads, it is a **sequence**: 16 items, each a row of 16
 # numbers, and they come one after the other.
 
 # %%
 digits = load_images("mnist", "train")
 order = torch.randperm(len(digits), generator=torch.Generator().manual_seed(0))
-train_set = digits.take(order[:1_500]).resize(14).pad(1)
+train_set = digits.take(order[:1_200]).resize(14).pad(1)
 val_set = digits.take(order[10_000:12_000]).resize(14).pad(1)
 normalize = Normalize.from_images(train_set)
 
@@ -216,7 +216,7 @@ for name, make in MODELS.items():
 
 
 # %% [markdown]
-# All training of today is this one function: five passes over 1,500 digits with Adam, 75 steps. That is short. It is
+# All training of today is this one function: five passes over 1,200 digits with Adam, 60 steps. That is short. It is
 # enough to tell designs apart, and you will be told what more would do. `@cache` keeps each trained network, so
 # that a later section gets it back instead of training it again.
 
@@ -270,11 +270,11 @@ asked_always = knows(trained("LSTM", step=every_row))
 
 # %% tolerance={"atol": 8.0}
 for read in (4, 8, 12, 16):
-    print(f"after {read:2} rows: asked once {asked_last[read - 1]:3.0f} %,"
-          f"  asked every row {asked_always[read - 1]:3.0f} %")
-assert asked_last[7] < 40 < 52 < asked_always[7] and asked_always[3] < 50
+    print(f"after {read:2} rows: asked once {asked_last[read - 1]:4.1f} %,"
+          f"  asked every row {asked_always[read - 1]:4.1f} %")
+assert asked_last[7] < 40 < 50 < asked_always[7] and asked_always[3] < 50
 assert asked_always[11] > asked_last[11] + 15
-assert asked_last[15] > asked_always[15] > 68
+assert asked_last[15] > asked_always[15] > 62
 
 # %%
 fig, ax = plt.subplots(figsize=(7, 3.2))
@@ -344,9 +344,9 @@ def memory(make, seeds=range(5)):
 # %% tolerance={"rtol": 0.1}
 fresh = {name: memory(make) for name, make in MODELS.items()}
 for name, reaction in fresh.items():
-    print(f"{name:5} row 1: {reaction[0]:.0e}   row 8: {reaction[7]:.0e}")
+    print(f"{name:5} row 1: {reaction[0]:.1e}   row 8: {reaction[7]:.1e}")
 assert all(reaction[0] < 5e-3 for reaction in fresh.values())
-print(f"a gate that is half open, 15 times: {0.5 ** 15:.0e}")
+print(f"a gate that is half open, 15 times: {0.5 ** 15:.1e}")
 
 
 # %% [markdown]
@@ -395,7 +395,7 @@ fresh["LSTM, open gate"] = memory(lambda: OpenLSTM(nn.LSTM, 46))
 
 # %% tolerance={"rtol": 0.1}
 gain = fresh["LSTM, open gate"][0] / fresh["LSTM"][0]
-print(f"row 1: {fresh['LSTM, open gate'][0]:.2f}, {gain:.0f} times as much as before")
+print(f"row 1 with an open gate: {fresh['LSTM, open gate'][0]:.2f}")
 assert fresh["LSTM, open gate"][0] > 0.25 and gain > 100
 fig, ax = plt.subplots(figsize=(7, 3.4))
 for name, reaction in fresh.items():
@@ -407,7 +407,8 @@ plt.show()
 
 # %% [markdown]
 # One number, and the first row acts about as strongly as the others. Whether a task needs that is another question: 16
-# rows are few, and training moves the gates. Which cell reads our digits best, after the same 75 steps and at the same size?
+# rows are few, and training moves the gates. Which cell reads our digits best, after the same 60 steps and at the same
+# size?
 #
 # > **Predict.** RNN, GRU, LSTM: rank them by accuracy. By how many points do first and last differ?
 
@@ -427,22 +428,30 @@ cells = sweep(read_digits, {"model": ["RNN", "GRU", "LSTM"]}, seeds=range(3), n_
               cache=cache_folder("day20_cells"))
 of_cells = effects(cells, "accuracy", baseline={"model": "RNN"})
 
-# %% tolerance={"atol": 6.0, "rtol": 0.2}
-means = cells.groupby("model", sort=False)["accuracy"].mean()
-print("  ".join(f"{name} {mean:.0f} %" for name, mean in means.items()))
-for row in of_cells.itertuples():
-    print(f"{row.level}: {row.difference:+.0f} points (95 %: {row.low:+.0f} to {row.high:+.0f})")
-assert means["GRU"] > means["RNN"] + 2 and means["LSTM"] > means["RNN"] - 2
+
+def tell(frame, table, column):
+    """Print means and effects; returns the means by level."""
+    means = frame.groupby(column, sort=False)["accuracy"].mean()
+    print("  ".join(f"{name} {mean:.1f} %" for name, mean in means.items()))
+    for row in table.itertuples():
+        print(f"{row.level}: {row.difference:+.1f} points"
+              f" (95 %: {row.low:+.1f} to {row.high:+.1f})")
+    return means
+
+
+# %% tolerance={"atol": 12.0, "rtol": 0.2}
+means = tell(cells, of_cells, "model")
+assert means["GRU"] > max(means["LSTM"], means["RNN"] + 3)
 
 # %%
 plot_effects(of_cells, unit="accuracy (points); interval from 3 seeds")
-plt.gca().set_title("Gates help, after 75 steps at 12,200 parameters")
+plt.gca().set_title("The GRU gets furthest in 60 steps")
 plt.show()
 
 # %% [markdown]
-# **What happened.** The gated cells come out ahead. The interval is Student's, over three seeds; where it is grey it
-# holds zero, and these runs do not decide. Note that the fresh GRU forgot as badly as the others: what helps in 75 steps is not
-# how much a cell remembers at the start but how quickly it learns to.
+# **What happened.** The GRU comes out ahead. The interval is Student's, over three seeds; where it is grey it holds
+# zero, and then these runs do not decide. Note that the fresh GRU forgot much as the others did: what counts in a short
+# training is not how much a cell remembers at its start but how quickly it learns to.
 #
 # ## Attention: look it up
 #
@@ -672,13 +681,14 @@ class Block(nn.Module):
 
 # %%
 class TinyViT(nn.Module):
-    """A vision transformer for images [N, 1, 16, 16]; logits [N, 10]."""
+    """For images [N, 1, 16, 16]; logits [N, 10]. `positions`: their spread at the start."""
 
-    def __init__(self, dim=36, depth=1, heads=4, positions=True):
+    def __init__(self, dim=36, depth=1, heads=3, positions=0.02):
         super().__init__()
         self.embed = nn.Linear(16, dim)
-        start = 0.02 * torch.randn(1, 16, dim)
-        self.positions = nn.Parameter(start) if positions else 0.0
+        self.positions = 0.0
+        if positions is not None:
+            self.positions = nn.Parameter(positions * torch.randn(1, 16, dim))
         self.blocks = nn.Sequential(*(Block(dim, heads, 2 * dim) for _ in range(depth)))
         self.norm = nn.LayerNorm(dim)
         self.head = nn.Linear(dim, 10)
@@ -695,7 +705,7 @@ print(list(TinyViT()(val_x[:5].cpu()).shape))
 # %% [markdown]
 # ## Break it on purpose: a transformer without positions
 #
-# > **Predict.** `TinyViT(positions=False)` gets a digit, and then the same digit with its patches thrown together in
+# > **Predict.** `TinyViT(positions=None)` gets a digit, and then the same digit with its patches thrown together in
 # > any order. By how much do the logits differ?
 
 # %%
@@ -707,14 +717,12 @@ def jumbled(x, places):
 
 
 with torch.no_grad():
-    for positions in (True, False):
+    for positions in (1.0, None):
         seed_everything(0)
         vit = TinyViT(positions=positions).to(device)
-        if positions:
-            vit.positions.mul_(20)  # as if learned: large enough to be seen
-        change = (vit(jumbled(val_x[:50], mixed_up)) - vit(val_x[:50])).abs().max().item()
-        print(f"positions {positions!s:5}: logits differ by more than 0.01: {change > 0.01}")
-        assert (change > 0.01) == positions and (positions or change < 1e-4)
+        change = (vit(jumbled(val_x[:50], mixed_up)) - vit(val_x[:50])).abs().max()
+        print(f"positions {positions}: logits differ by more than 0.01: {change > 0.01}")
+        assert change > 0.01 if positions else change < 1e-4
 
 # %%
 two = torch.cat([val_x[example:example + 1], jumbled(val_x[example:example + 1], mixed_up)])
@@ -726,12 +734,12 @@ plt.show()
 # **What happened.** Not a little: they do not differ at all, apart from rounding, and they could not. No training can teach this network
 # the difference between the two images above. It can still read some digits, by the strokes they are made of: a bag of patches.
 # Everything else is up to the positions.
+
+# %% [markdown]
+# ## Four designs, one size
 #
-# ## Three designs, one size
-#
-# Now the contest. A small convolutional network, the LSTM, and the vision transformer, about 12,200 parameters each, on the
-# same 1,500 digits in the same 75 steps. (The rate, 0.01, was tried against 0.008 and 0.015 for each of them, and the
-# order was the same.)
+# Now the contest: a small convolutional network, a plain MLP, the LSTM and the vision transformer, about 12,300
+# parameters each, on the same 1,200 digits in the same 60 steps.
 
 # %%
 def small_cnn():
@@ -741,46 +749,153 @@ def small_cnn():
         nn.Flatten(), nn.Linear(256, 41), nn.ReLU(), nn.Linear(41, 10))
 
 
-MODELS |= {"CNN": small_cnn, "transformer": TinyViT}
+MODELS |= {"CNN": small_cnn, "MLP": lambda: MLP(256, (46,)), "transformer": TinyViT}
 counts = {name: count_parameters(make()) for name, make in MODELS.items()}
 print(counts)
 assert max(counts.values()) < 1.02 * min(counts.values())
 
 # %% [markdown]
-# > **Predict.** Rank them. Which knows most about images before it has seen one, which least? Give the difference between
-# > first and last in points.
+# > **Predict.** Rank the four. Which knows most about images before it has seen one? By how many points is the
+# > transformer behind or ahead of the MLP, which knows nothing about neighbours?
 
 # %%
-designs = sweep(read_digits, {"model": ["CNN", "LSTM", "transformer"]}, seeds=range(3),
-                n_jobs=1, cache=cache_folder("day20_designs"))
+designs = sweep(read_digits, {"model": ["CNN", "MLP", "LSTM", "transformer"]},
+                seeds=range(3), n_jobs=1, cache=cache_folder("day20_designs"))
 of_designs = effects(designs, "accuracy", baseline={"model": "CNN"})
 
-# %% tolerance={"atol": 6.0, "rtol": 0.2}
-means = designs.groupby("model", sort=False)["accuracy"].mean()
-print("  ".join(f"{name} {mean:.0f} %" for name, mean in means.items()))
-for row in of_designs.itertuples():
-    print(f"{row.level}: {row.difference:+.0f} points (95 %: {row.low:+.0f} to {row.high:+.0f})")
+# %% tolerance={"atol": 12.0, "rtol": 0.2}
+means = tell(designs, of_designs, "model")
 transformer = of_designs.set_index("level").loc["transformer"]
-assert transformer["high"] < 0 and transformer["difference"] < -8
-assert means["CNN"] > means["LSTM"] + 2 > means["transformer"] + 4
+assert transformer["high"] < 0 and transformer["difference"] < -12
+assert means["CNN"] > means["MLP"] > means["LSTM"] > means["transformer"] + 3
+
 
 # %%
-fig, ax = plt.subplots(figsize=(7, 2.6))
-for row, name in enumerate(means.index):
-    runs = designs.loc[designs["model"] == name, "accuracy"]
-    ax.plot(runs, [row] * len(runs), "o", color=PALETTE[row], alpha=0.7)
-ax.set_yticks(range(3), means.index)
-ax.invert_yaxis()
-ax.set(xlabel="validation accuracy (%), a dot for each seed", ylim=(2.5, -0.5))
-ax.set_title("On little data, the design that assumes most reads best")
+def dots(frame, column, title):
+    """A row of dots for each level of `column`, a dot a seed."""
+    levels = list(frame[column].unique())
+    _, ax = plt.subplots(figsize=(7, 1.1 + 0.36 * len(levels)))
+    for row, level in enumerate(levels):
+        runs = frame.loc[frame[column] == level, "accuracy"]
+        ax.plot(runs, [row] * len(runs), "o", color=PALETTE[row], alpha=0.7)
+    ax.set_yticks(range(len(levels)), levels)
+    ax.set(xlabel="validation accuracy (%), a dot for each seed", title=title)
+    ax.set_ylim(len(levels) - 0.5, -0.5)
+
+
+dots(designs, "model", "On few digits the convolution leads, the transformer trails")
 plt.show()
 
 # %% [markdown]
-# **What happened.** The less a design assumes, the worse it reads after 1,500 digits. The convolution knows that
-# neighbours belong together and that a stroke means the same in every place. The LSTM knows an order, top to bottom. The
-# transformer knows only that its words form a set; what is next to what, it has to learn from examples, and these are few.
-# This is not a law about transformers: the paper finds the order reversed with hundreds of millions of training images, where the
-# convolution's assumptions no longer save anything. On 60,000 digits and for longer all three would come much closer.
+# **What happened.** The convolution knows two things in advance, that neighbours belong together and that a stroke means
+# the same everywhere, and it leads. The LSTM knows an order, top to bottom, and must carry all it saw in 46 numbers. The
+# transformer comes last by far, behind even the MLP. "It knows least about images" is the usual explanation. But the MLP
+# knows nothing about neighbours either. What else is wrong?
+#
+# ## What the transformer was not told
+#
+# Look at the start of `TinyViT`. Its positions begin with a spread of 0.02, as is usual. Beside a token they are a
+# whisper, so in the first steps the network is nearly the one that you just broke: a bag of patches.
+#
+# > **Predict.** The same transformer, the same digits and steps; its positions start with a spread of 1 instead. What
+# > does that bring: nothing, a few points, or enough to pass the LSTM?
+
+# %%
+MODELS["loud positions"] = lambda: TinyViT(positions=1.0)
+with torch.no_grad():
+    patch_part = TinyViT(positions=None).to(device).tokens(val_x).std().item()
+print(f"spread of a token without its position: {patch_part:.1f}")
+assert 0.2 < patch_part < 2
+
+places = sweep(read_digits, {"model": ["transformer", "loud positions"]},
+               seeds=range(3), n_jobs=1, cache=cache_folder("day20_positions"))
+of_places = effects(places, "accuracy", baseline={"model": "transformer"})
+
+# %% tolerance={"atol": 12.0, "rtol": 0.2}
+loud = tell(places, of_places, "model")
+print(f"CNN {means['CNN']:.1f} %, MLP {means['MLP']:.1f} %, LSTM {means['LSTM']:.1f} %")
+assert of_places["low"].item() > 0 and of_places["difference"].item() > 8
+assert means["LSTM"] - 8 < loud["loud positions"] < means["CNN"] - 3
+
+# %% [markdown]
+# **What happened.** One number, and the transformer is about where the LSTM is: what looked like a weakness of attention
+# was to a good part a slow start. In a long training the small positions have time to grow, and nobody minds them. In a
+# short one they cost as much as a wrong design.
+#
+# Keep two lessons. An equal number of parameters is not yet an equal chance. And a comparison at 60 steps and 1,200
+# digits says nothing about millions: there Dosovitskiy and others (2021) find the transformer ahead, because what a
+# convolution assumes can then be learnt, and more.
+#
+# ## Break it on purpose: scramble the pixels
+#
+# What is the knowledge about neighbours worth? Destroy them, and see. Every image gets the same scramble: the 16 patches
+# change places, and so do the 16 pixels within each patch. To us the result is noise, but no information is lost.
+
+# %%
+inner = torch.randperm(16, generator=generator)
+
+
+def scrambled(x):
+    """Every image [N, 1, 16, 16] with patches and the pixels within them moved."""
+    words = patches(x)[:, mixed_up][:, :, inner]
+    return words.view(-1, 4, 4, 4, 4).transpose(2, 3).reshape(-1, 1, 16, 16)
+
+
+pair = torch.stack([val_x[:5], scrambled(val_x[:5])], dim=1).flatten(0, 1).cpu()
+show_images(pair, [name for y in val_y[:5].tolist() for name in (y, f"also {y}")],
+            title="The same scramble for all")
+plt.show()
+
+
+# %% [markdown]
+# > **Predict.** Trained *and* judged on scrambled digits: what happens to the CNN, to the MLP and to the transformer?
+# > For two of them you can know without a run.
+
+# %%
+def read_scrambled(config, seed):
+    """Another run: the CNN on digits in order or scrambled."""
+    if config["pixels"] == "in order":
+        return {"accuracy": accuracy(trained("CNN", seed))}
+    model = trained("CNN", seed, change=scrambled)
+    return {"accuracy": accuracy(model, scrambled(val_x))}
+
+
+broken = sweep(read_scrambled, {"pixels": ["in order", "scrambled"]}, seeds=range(3),
+               n_jobs=1, cache=cache_folder("day20_scrambled"))
+of_broken = effects(broken, "accuracy", baseline={"pixels": "in order"})
+
+# %% tolerance={"atol": 12.0, "rtol": 0.2}
+after = tell(broken, of_broken, "pixels")
+print(f"the MLP, for comparison: {means['MLP']:.1f} %")
+assert after["scrambled"] < after["in order"] - 1.5
+assert after["scrambled"] < means["MLP"] + 1.5
+
+# %% [markdown]
+# The MLP and the transformer need no run. Move the transformer's positions as the patches were moved, and the columns of
+# its first layer as the pixels: then it computes from the scrambled image what it computed from the image in order. Not
+# only at the start: its gradients are moved in the same way, so it stays the same network through the training.
+
+# %%
+plain, moved = TinyViT(positions=1.0).to(device), TinyViT(positions=1.0).to(device)
+moved.load_state_dict(plain.state_dict())
+with torch.no_grad():
+    moved.positions.copy_(plain.positions[:, mixed_up])
+    moved.embed.weight.copy_(plain.embed.weight[:, inner])
+
+for model, x in ((plain, train_x), (moved, scrambled(train_x))):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for rows in torch.arange(1_200).split(100)[:5]:
+        optimizer.zero_grad()
+        F.cross_entropy(model(x[rows]), train_y[rows]).backward()
+        optimizer.step()
+with torch.no_grad():
+    torch.testing.assert_close(plain(val_x), moved(scrambled(val_x)), rtol=1e-3, atol=1e-3)
+print("after 5 steps: the same logits on digits that nobody can read")
+
+# %% [markdown]
+# **What happened.** The CNN loses points, and its lead over the MLP, which never knew about neighbours, is gone. That is
+# what its advance knowledge was worth here. The other two do not notice: whoever assumes nothing about neighbours cannot be hurt
+# by moving them. An assumption is a bet. It wins where it is true, and it is worth most where data is scarce.
 #
 # ## Where does it look?
 #
@@ -788,16 +903,16 @@ plt.show()
 # patches that patch takes how much.
 
 # %%
-vit = trained("transformer")
+vit = trained("loud positions")
 with torch.no_grad():
     tokens = vit.tokens(val_x)
     shares = vit.blocks[0].attention.shares(vit.blocks[0].norm1(tokens)).cpu()
 print("digits, heads, queries, keys:", list(shares.shape))
-torch.testing.assert_close(shares.sum(dim=-1), torch.ones(2_000, 4, 16))
+torch.testing.assert_close(shares.sum(dim=-1), torch.ones(2_000, 3, 16))
 
 # %%
 asking = 6  # second row, third column
-fig, axes = plt.subplots(3, 5, figsize=(7, 4.6))
+fig, axes = plt.subplots(3, 4, figsize=(7, 5.4))
 for row, digit in zip(axes, (3, 4, 0), strict=True):
     number = int((val_y == digit).int().argmax())
     image = val_set.images[number, 0]
@@ -811,7 +926,59 @@ for row, digit in zip(axes, (3, 4, 0), strict=True):
         share = shares[number, column - 1, asking].view(4, 4)
         ax.imshow(share.repeat_interleave(4, 0).repeat_interleave(4, 1), cmap="Oranges",
                   alpha=0.7, vmin=0, vmax=shares[:, :, asking].amax())
-for ax, name in zip(axes[0], ("asks", *(f"head {h}" for h in range(1, 5))), strict=True):
+for ax, name in zip(axes[0], ("asks", *(f"head {h}" for h in range(1, 4))), strict=True):
     ax.set_title(name, fontsize=10, loc="center", fontweight="normal")
-fig.suptitle("One patch asks, four heads look", fontweight="bold", x=0.01, ha="left")
+fig.suptitle("One patch asks, three heads look", fontweight="bold", x=0.01, ha="left")
 plt.show()
+
+# %% [markdown]
+# Pictures of three digits invite stories. Count instead, over all 2,000: of what falls on a patch, in units of
+# one equal share (a sixteenth), how much do patches with much ink get, and how much do empty ones?
+#
+# > **Predict.** Nobody told the heads to look at ink. Do all three prefer it, does one, or do some prefer the empty
+# > places around a stroke?
+
+# %% tolerance={"rtol": 0.5}
+ink = patches(val_set.images.float()).mean(dim=2)  # [2000, 16]
+inky, empty = ink > 80, ink < 5
+received = shares.mean(dim=2)  # [2000, 3 heads, 16 keys], a mean over the queries
+for head in range(3):
+    got = received[:, head]
+    print(f"head {head + 1}: {16 * got[inky].mean():.2f} of an equal share for ink,"
+          f" {16 * got[empty].mean():.2f} for an empty patch")
+    assert got[inky].mean() > 1.3 * got[empty].mean()
+
+# %% [markdown]
+# **What happened.** All heads prefer ink, each to its own degree. Be careful what you conclude. The shares say where a
+# token took its numbers from, not what the network did with them, and Jain and Wallace (2019) built networks with quite
+# other shares that give the same answers. Take such a map as a question to the network, and not yet as its explanation.
+#
+# ## Recap
+#
+# - A **recurrent cell** rewrites one state at each row with the same weights. Gates are soft choices: what to keep, what
+#   to write, what to show.
+# - What is left of the **first row** can be measured with a gradient. Fresh cells of all three kinds forget it; a forget
+#   gate that starts open keeps it.
+# - **Attention** is a lookup with soft keys. The root keeps the shares from being decided by the length of the query
+#   alone; positions have to be added, because a set has no order.
+# - At **equal size** a design is what it assumes, and how soon it can use it: the convolution's lead goes with the
+#   neighbours, and much of the transformer's gap went with louder positions.
+#
+# ## What to try next
+#
+# - Train for 40 passes instead of five, with the quiet and the loud positions. Does the gap close, and who wins?
+# - Scramble the *columns* of all digits, the same way in each row. Which of the designs cannot notice?
+# - Start the LSTM of the contest with an open forget gate (your exercise). Does it read better, with three seeds?
+#
+# ## References
+#
+# - Elman (1990), *Finding structure in time*: the recurrent network that reads word by word.
+# - Hochreiter, Schmidhuber (1997), *Long short-term memory*: the cell that passes through no matrix.
+# - Gers, Schmidhuber, Cummins (2000), *Learning to forget*: the forget gate, and why it should start open.
+# - Cho and others (2014), *Learning phrase representations using RNN encoder-decoder*: the GRU.
+# - Jozefowicz, Zaremba, Sutskever (2015), *An empirical exploration of recurrent network architectures*: of 10,000
+#   cells few beat the LSTM, once its forget bias is 1.
+# - Vaswani and others (2017), *Attention is all you need*: scaled dot products, heads, the transformer.
+# - Jain, Wallace (2019), *Attention is not explanation*: quite other shares can give the same answer.
+# - Dosovitskiy and others (2021), *An image is worth 16x16 words*: the vision transformer, and how much data it takes to
+#   beat convolutions.
