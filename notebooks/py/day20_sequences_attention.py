@@ -110,6 +110,7 @@ with torch.no_grad():
 torch.testing.assert_close(state, last[0])
 print("after every row:", list(outputs.shape), "  after the last:", list(state.shape))
 
+
 # %% [markdown]
 # What a state should hold is a matter of choice at each row: keep this number, replace that one. A **gate** is such a
 # choice, made soft: a sigmoid for each number of the state, between 0 (no) and 1 (yes), computed from the row and the
@@ -157,6 +158,7 @@ def lstm_parameters(inputs, hidden, layers=1):
 
 
 check("day20.lstm_parameters", lstm_parameters)
+
 
 # %% [markdown]
 # The **GRU** (Cho and others, 2014) does with one state and two gates. The **reset gate** $r$ says how much of the old
@@ -405,6 +407,7 @@ ax.set(xticks=range(2, 17, 2), title="A gate remembers only if it is open", xlim
 ax.legend(loc="lower right")
 plt.show()
 
+
 # %% [markdown]
 # One number, and the first row acts about as strongly as the others. Whether a task needs that is another question: 16
 # rows are few, and training moves the gates. Which cell reads our digits best, after the same 60 steps and at the same
@@ -447,6 +450,7 @@ assert means["GRU"] > max(means["LSTM"], means["RNN"] + 3)
 plot_effects(of_cells, unit="accuracy (points); interval from 3 seeds")
 plt.gca().set_title("The GRU gets furthest in 60 steps")
 plt.show()
+
 
 # %% [markdown]
 # **What happened.** The GRU comes out ahead. The interval is Student's, over three seeds; where it is grey it holds
@@ -615,6 +619,7 @@ torch.testing.assert_close(before[:, mixed_up], after)
 assert not torch.allclose(before, after, atol=1e-2)
 torch.testing.assert_close(before.mean(dim=1), after.mean(dim=1))
 
+
 # %% [markdown]
 # **What happened.** The outputs are put into the same new order, and nothing else changes: a sum over all tokens
 # does not ask where a token stands. The mean over the tokens does not change at all. To attention, "dog bites man" and
@@ -702,6 +707,7 @@ class TinyViT(nn.Module):
 
 print(list(TinyViT()(val_x[:5].cpu()).shape))
 
+
 # %% [markdown]
 # ## Break it on purpose: a transformer without positions
 #
@@ -729,6 +735,7 @@ two = torch.cat([val_x[example:example + 1], jumbled(val_x[example:example + 1],
 show_images(two.cpu(), ["a 6", "the same patches"], columns=4, size=1.6,
             title="Without positions, these are the same image")
 plt.show()
+
 
 # %% [markdown]
 # **What happened.** Not a little: they do not differ at all, apart from rounding, and they could not. No training can teach this network
