@@ -48,15 +48,16 @@ check("day15.mlp_size", mlp_size)
 # %% [markdown]
 # ## An effect in a grid ★★★
 #
-# *Differences of runs that agree in all but one factor, averaged for each seed, with Student's interval over the seeds.*
+# *Differences of runs that agree in all but one factor, averaged for each seed, with Student's interval over the
+# seeds.*
 
 # %%
 def effect(rows, factor, level, baseline, t95):
     """(mean, low, high) of what `level` instead of `baseline` does to the score."""
 
     def rest(row):
-        return frozenset(
-            (name, value) for name, value in row.items() if name not in (factor, "score"))
+        kept = [name for name in row if name not in (factor, "score")]
+        return frozenset((name, row[name]) for name in kept)
 
     base = {rest(row): row["score"] for row in rows if row[factor] == baseline}
     by_seed = {}
@@ -122,7 +123,7 @@ print("30,000 parameters, three layers:", pyramid(30_000, 3, 196, 10))
 # %%
 @torch.no_grad()
 def squeezed(layer, rank):
-    """Two linear layers with `rank` units between them, as near to `layer` as can be."""
+    """Two linear layers, `rank` units between them, as near to `layer` as can be."""
     U, S, Vh = torch.linalg.svd(layer.weight, full_matrices=False)
     first = nn.Linear(layer.in_features, rank, bias=False)
     second = nn.Linear(rank, layer.out_features)
@@ -135,9 +136,9 @@ def squeezed(layer, rank):
 check("day15.squeezed", squeezed)
 
 # %% [markdown]
-# The input meets the right-hand factor first, so `Vh` goes into the first layer. The singular values may go to either, or
-# their roots to both: only the product counts. How near is "nearest"? The sum of the squared differences is that of the singular
-# values that were dropped.
+# The input meets the right-hand factor first, so `Vh` goes into the first layer. The singular values may go to either,
+# or their roots to both: only the product counts. How near is "nearest"? The sum of the squared differences is that of
+# the singular values that were dropped.
 
 # %%
 torch.manual_seed(0)
@@ -145,14 +146,15 @@ layer = nn.Linear(64, 64)
 for rank in (4, 16, 32):
     first, second = squeezed(layer, rank)
     off = (second.weight @ first.weight - layer.weight).square().sum().item()
-    dropped = torch.linalg.svdvals(layer.weight.detach())[rank:].square().sum().item()
-    print(f"rank {rank:2}: {first.weight.numel() + second.weight.numel():5} weights"
-          f" instead of {layer.weight.numel()}, squared error {off:.2f}")
-    assert math.isclose(off, dropped, rel_tol=1e-3)
+    dropped = torch.linalg.svdvals(layer.weight.detach())[rank:]
+    weights = first.weight.numel() + second.weight.numel()
+    print(f"rank {rank:2}: {weights} weights instead of {layer.weight.numel()},"
+          f" squared error {off:.2f}")
+    assert math.isclose(off, dropped.square().sum().item(), rel_tol=1e-3)
 
 # %% [markdown]
-# An untrained layer is random in all directions, so little is gained by cutting. Trained layers are often much nearer to a matrix of
-# low rank.
+# An untrained layer is random in all directions, so little is gained by cutting. Trained layers are often much nearer
+# to a matrix of low rank.
 
 # %% [markdown]
 # ## What is wrong with it? ★☆☆
