@@ -1,4 +1,4 @@
-"""Checks of day 20: parameters of an LSTM, a step of a GRU, an open forget gate, causal attention, patches to images."""
+"""Checks of day 20: an LSTM's size, a step of a GRU, an open forget gate, causal attention, images from patches."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from nnlab_helpers.exercises.engine import Trial, any_of, exercise
         "Each of them has 4 * hidden rows: three gates and a proposal.",
         "First layer: 4 * hidden * (inputs + hidden + 2). A later one has hidden inputs instead.",
     ),
-    learned="The two biases are always added, so one would do; PyTorch keeps both because cuDNN, the GPU's library, does.",
+    learned="The two biases are always added, so one would do. PyTorch keeps both because cuDNN, a GPU library, does.",
 )
 def lstm_parameters(answer: Callable[..., Any], t: Trial) -> None:
     """Small LSTMs, stacked ones, and one of random sizes."""
-    cases = [(3, 2, 1), (3, 2, 2), (5, 7, 3), (16, 46, 1), tuple(t.randint(4, 30, 2).tolist()) + (4,)]
+    cases = [(2, 3, 1), (2, 3, 2), (5, 7, 3), (16, 46, 1), (*t.randint(4, 30, 2).tolist(), 4)]
     for inputs, hidden, layers in cases:
         got = t.call(answer, inputs, hidden, layers)
 
@@ -81,13 +81,13 @@ def _gru(x: Tensor, h: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: T
         "The two gates add their parts; the proposal must not add them before r has multiplied the state's part.",
         "r = (xr + hr).sigmoid(); z = (xz + hz).sigmoid(); n = (xn + r * hn).tanh(); then (1 - z) * n + z * h.",
     ),
-    learned="In the paper r multiplies the state *before* the matrix; PyTorch, like cuDNN, does it after: one product less.",
+    learned="In the paper r multiplies the state *before* the matrix; PyTorch does it after: one product less.",
 )
 def gru_step(answer: Callable[..., Any], t: Trial) -> None:
     """All zeros, then random weights, held against nn.GRUCell."""
     zeros = [torch.zeros(6, 3), torch.zeros(6, 2), torch.zeros(6), torch.zeros(6)]
     cases: list[list[Tensor]] = [[torch.ones(1, 3), torch.tensor([[2.0, 4.0]]), *zeros]]
-    for n, d, hidden in ((1, 2, 1), (3, 5, 4), (5, 4, 7)):
+    for n, d, hidden in ((1, 1, 2), (3, 5, 4), (5, 4, 7)):
         weights = [t.randn(3 * hidden, d), t.randn(3 * hidden, hidden), t.randn(3 * hidden), t.randn(3 * hidden)]
         cases.append([t.randn(n, d), t.randn(n, hidden), *weights])
     slips = {
@@ -231,15 +231,15 @@ def _causal(q: Tensor, k: Tensor, v: Tensor, bug: str = "") -> Tensor:
     stars=2,
     hints=(
         "Print may_look for three steps: row t should be True where word t may look. Then print shares.sum(dim=-1).",
-        "triu keeps the later ones, tril the earlier ones. And shares must sum to 1, so who is hidden must not take part "
-        "in the softmax.",
+        "triu keeps the later ones, tril the earlier ones. And shares must sum to 1, so what is hidden must not take "
+        "part in the softmax.",
         "scores.masked_fill(~may_look, -torch.inf) before the softmax: exp(-inf) is 0.",
     ),
     learned="F.scaled_dot_product_attention(q, k, v, is_causal=True) is the same; every GPT is built on it.",
 )
 def causal_attention(answer: Callable[..., Any], t: Trial) -> None:
     """The means of the task's example, then random queries of two, three and four dimensions."""
-    cases = [(torch.zeros(3, 2), torch.zeros(3, 2), torch.tensor([[2.0], [4.0], [9.0]]))]
+    cases = [(torch.ones(3, 1), torch.ones(3, 1), torch.tensor([[2.0], [4.0], [9.0]]))]
     for shape, width in (((1, 4), 4), ((5, 3), 3), ((2, 4, 3), 5), ((2, 3, 7, 4), 4)):
         cases.append((2 * t.randn(*shape), 2 * t.randn(*shape), t.randn(*shape[:-1], width)))
     slips = {
@@ -262,7 +262,7 @@ def causal_attention(answer: Callable[..., Any], t: Trial) -> None:
         t.expect(
             got,
             _causal(q, k, v),
-            given="q = k = 0 and v = [[2], [4], [9]]" if not q.any() else f"q of shape {list(q.shape)}",
+            given="q = k = [[1], [1], [1]] and v = [[2], [4], [9]]" if (q == 1).all() else f"q of shape {list(q.shape)}",
             known={
                 message: partial(_causal, q, k, v, bug)
                 if isinstance(bug, str)
@@ -308,9 +308,7 @@ def assembled(answer: Callable[..., Any], t: Trial) -> None:
         tokens = (height // size) * (width // size)
         cases.append((t.randn(n, tokens, channels * size * size), height, width, size))
     slips = {
-        "A reshape alone reads a whole patch before the next: rows of neighbouring patches have to be woven together.": (
-            "reshape"
-        ),
+        "A reshape alone reads a whole patch before the next: neighbouring patches have to be woven together.": "reshape",
         "The patches were laid column by column; they come row by row.": "columns first",
         "Within a patch the channel comes first, then its rows.": "channel last",
         "Each patch is turned: its rows became columns.": "turned",

@@ -4,6 +4,21 @@ Exercise -> change, as the mutation test prints it -> reason.
 """
 
 SURVIVORS: dict[str, dict[str, str]] = {
+    "day20.open_forget_gate": {
+        "gate = slice(lstm.hidden_size, 2 * lstm.hidden_size)  ->  "
+        "gate = slice(lstm.hidden_size, -2 * lstm.hidden_size)": "of four blocks the second ends two before the end",
+    },
+    "day20.causal_attention": {
+        "may_look = torch.ones(steps, steps, dtype=torch.bool, device=q.device).tril()  ->  "
+        "may_look = torch.ones(steps, steps, dtype=torch.bool).tril()": (
+            "a check hands over tensors on the CPU, where `ones` makes its own"
+        ),
+    },
+    "day20.assembled": {
+        "rows_together = grid.permute(0, 3, 1, 4, 2, 5)  ->  rows_together = grid.permute(0, -3, 1, 4, 2, 5)": (
+            "of six dimensions the fourth is the last but two"
+        ),
+    },
     "day02.mended_backward": {
         "dh = dpred @ params['W2'].T  ->  dh = dpred * params['W2'].T": (
             "a column [N, 1] times a row [1, H] gives the same [N, H] as a matrix product and by broadcasting"
@@ -135,6 +150,14 @@ SURVIVORS: dict[str, dict[str, str]] = {
         "U, S, Vh = torch.linalg.svd(layer.weight, full_matrices=False)  ->  "
         "U, S, Vh = torch.linalg.svd(layer.weight, full_matrices=True)": (
             "the full matrices have more columns and rows, and of those only the first `rank` are used"
+        ),
+    },
+    "day17.inverted_dropout": {
+        "return torch.zeros_like(x)  ->  return -torch.zeros_like(x)": "minus zero equals zero",
+    },
+    "day17.mended_net": {
+        "h = h * (torch.rand_like(h) >= self.p) / (1 - self.p)  ->  h = h * (torch.rand_like(h) > self.p) / (1 - self.p)": (
+            "a lot hits `p` itself once in sixteen million"
         ),
     },
 }
