@@ -156,7 +156,8 @@ SURVIVORS: dict[str, dict[str, str]] = {
         "return torch.zeros_like(x)  ->  return -torch.zeros_like(x)": "minus zero equals zero",
     },
     "day17.mended_net": {
-        "h = h * (torch.rand_like(h) >= self.p) / (1 - self.p)  ->  h = h * (torch.rand_like(h) > self.p) / (1 - self.p)": (
+        "h = h * (torch.rand_like(h) >= self.p) / (1 - self.p)  ->  "
+        "h = h * (torch.rand_like(h) > self.p) / (1 - self.p)": (
             "a lot hits `p` itself once in sixteen million"
         ),
     },
