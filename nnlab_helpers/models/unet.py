@@ -15,7 +15,8 @@ class UNet(nn.Module):
     Takes `[N, in_channels, H, W]` and returns `[N, out_channels, H, W]`. On the way down each size is kept, on the way
     up it is concatenated to what comes from below. An odd side is no obstacle: pooling rounds down, and the way up
     takes the size of the map that it meets. Convolutions are padded (the original's were not, so its result was
-    smaller than the image), one at each size, and nothing bends the output: it may leave [0, 1].
+    smaller than the image), one at each size, and begin as in the
+    paper, with weights after He et al. (2015) and biases of zero. Nothing bends the output: it may leave [0, 1].
 
     Args:
         in_channels: of the image.
@@ -57,6 +58,8 @@ class UNet(nn.Module):
             for below, across in zip(channels[:0:-1], channels[-2::-1], strict=True)
         )
         self.last = nn.Conv2d(channels[0], out_channels, 1)
+        for p in self.parameters():
+            nn.init.kaiming_normal_(p) if p.ndim > 1 else nn.init.zeros_(p)
 
     def forward(self, x: Tensor) -> Tensor:
         """Images `[N, out_channels, H, W]` for images `[N, in_channels, H, W]`."""
