@@ -161,4 +161,35 @@ SURVIVORS: dict[str, dict[str, str]] = {
             "a lot hits `p` itself once in sixteen million"
         ),
     },
+    "day18.random_flip": {
+        "draws = torch.rand(len(x), 1, 1, 1, generator=generator, device=x.device)  ->  "
+        "draws = torch.rand(len(x), 1, 1, 1, generator=generator)": "a check hands over images on the CPU",
+        "return torch.where(draws < p, x.flip(-1), x)  ->  return torch.where(draws <= p, x.flip(-1), x)": (
+            "a draw of exactly p comes once in millions of times"
+        ),
+    },
+    "day18.erase_with_mean": {
+        "columns = torch.arange(x.shape[3], device=x.device)  ->  columns = torch.arange(x.shape[3])": (
+            "a check hands over images on the CPU"
+        ),
+        "rows = torch.arange(x.shape[2], device=x.device)  ->  rows = torch.arange(x.shape[2])": (
+            "a check hands over images on the CPU"
+        ),
+        "rows = torch.arange(x.shape[2], device=x.device)  ->  rows = torch.arange(x.shape[-2], device=x.device)": (
+            "of four dimensions the third is the last but one"
+        ),
+        "mean = x.mean(dim=(2, 3), keepdim=True)  ->  mean = x.mean(dim=(-2, 3), keepdim=True)": (
+            "of four dimensions the third is the last but one"
+        ),
+    },
+    "day18.standardize_each": {
+        "mean = x.mean(dim=(2, 3), keepdim=True)  ->  mean = x.mean(dim=(-2, 3), keepdim=True)": (
+            "of four dimensions the third is the last but one"
+        ),
+        "std = x.std(dim=(2, 3), keepdim=True, correction=0)  ->  "
+        "std = x.std(dim=(-2, 3), keepdim=True, correction=0)": "of four dimensions the third is the last but one",
+        "return (x - mean) / torch.where(std > 0, std, 1)  ->  return (x - mean) / torch.where(std > 0, std, 2)": (
+            "where the deviation is 0, so is what is divided"
+        ),
+    },
 }
