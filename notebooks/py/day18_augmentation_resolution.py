@@ -12,7 +12,7 @@
 # # Day 18: how far may you change an image?
 #
 # *Reading: about 40 minutes. Running: under 30 seconds on two CPU cores. Builds on [day 5](day05_data.ipynb),
-# [day 7](day07_lenet.ipynb) and [day 14](day14_recap.ipynb).*
+# [day 14](day14_recap.ipynb) and [day 15](day15_depth_width.ipynb), whose `sweep` does the runs.*
 #
 # You have 300 labelled digits and cannot pay for more. So you move them, turn them, dirty them, and train on the
 # results: **augmentation**. It is the cheapest data there is, and it can also be poison. Each change is a claim, "this
@@ -317,7 +317,8 @@ ax.set(xlabel="judged on", ylabel="trained with")
 ax.set_title("Read correctly (%): each change is learned, not inherited")
 plt.show()
 for name in ("shift", "turn 90", "noise", "erase", "flip"):
-    assert name in matrix[f"on {name}"].idxmax()
+    column = matrix[f"on {name}"]
+    assert name in column.idxmax() and column.max() > column["none"] + 4
 
 # %% tolerance={"atol": 3, "rtol": 0.1}
 for trained_with, judged_on in (("shift", "noise"), ("erase", "noise"),
@@ -326,13 +327,15 @@ for trained_with, judged_on in (("shift", "noise"), ("erase", "noise"),
     row = cross.set_index("level").loc[trained_with]
     print(f"trained with {trained_with:6} judged on {judged_on:8}"
           f"{row.difference:+6.1f} points, from {row.low:+.1f} to {row.high:+.1f}")
+    assert judged_on != "noise" or row.high < 0
 
 
 # %% [markdown]
-# **What happened.** The best in each column (bold) is a network that was trained with that very change, and by a wide
-# margin. There is no "robust" in general: a network becomes robust **against what it was shown**. Some of it is even
-# bought at the expense of something else: see the intervals for other pairs above. So before you
-# list augmentations, list what will go wrong where the network is used.
+# **What happened.** The best in each changed column (bold) was trained with that very change. There is no "robust" in
+# general: a network becomes robust **against what it was shown**, and to the rest of the table it hardly matters. Worse,
+# some is bought at the expense of something else: whoever learned shifts or erasing reads *noisy* digits
+# worse than a network that learned nothing. We did not ask why; the intervals say that it is so. So before you list
+# augmentations, list what will go wrong where the network is used.
 #
 # ### Exercise: erase with the mean ★★★
 #
@@ -340,8 +343,8 @@ for trained_with, judged_on in (("shift", "noise"), ("erase", "noise"),
 # `erase_with_mean(x, top, left, side)`: `x` is float `[B, C, H, W]`, `top` and `left` are int64 `[B]`, `side` is an int. In image
 # `i`, the square of `side` by `side` pixels whose upper left pixel is `(top[i], left[i])` gets, in each channel, the mean of *that image's
 # channel* before anything was erased. `top` and `left` lie inside the image; a square that reaches beyond the lower or
-# right edge is cut off there. Return a new tensor; leave `x` as it is. A one-channel image `[[1., 2.], [3., 6.]]` with
-# `top = 0`, `left = 1`, `side = 1` becomes `[[1., 3.], [3., 6.]]`. A loop over the images is fine; try without.
+# right edge is cut off there. Return a new tensor; leave `x` as it is. A one-channel image `[[1., 2.], [5., 8.]]` with
+# `top = 0`, `left = 1`, `side = 1` becomes `[[1., 4.], [5., 8.]]`. A loop over the images is fine; try without.
 
 # %%
 def erase_with_mean(x, top, left, side):
@@ -440,8 +443,8 @@ assert here.high < 0 < there.low
 # predicted classes int64 `[N]` for images `[N, C, H, W]`; `y` is int64 `[N]`; `change(x)` returns changed images. Return
 # a sorted list of the classes (ints, among those that occur in `y`) whose accuracy falls by *more than* `points` percentage points
 # when the images are changed. The accuracy of a class is the share of *its* images that are predicted right. Call
-# `predict` and `change` on the whole batch, not on single images. If class 3 falls from 90 % to 70 % and class 8 from 90 % to 85 %,
-# then `points = 10` gives `[3]`.
+# `predict` and `change` on the whole batch, not on single images. If class 3 falls from 90 % to 70 %, class 6
+# from 100 % to 50 % and class 8 from 90 % to 85 %, then `points = 10` gives `[3, 6]`.
 
 # %%
 def lost_classes(predict, x, y, change, points):
@@ -466,9 +469,9 @@ def half_turn(x, generator):
 
 
 KINDS["half turn"] = half_turn
-turned = sweep(run, [{"augment": "half turn"}], seeds=range(5),
+turned = sweep(run, [{"augment": "half turn"}], seeds=range(4),
                cache=cache_folder("day18_half_turn"), n_jobs=1)
-upright = frame[frame["augment"] == "none"].reset_index()
+upright = frame[frame["augment"] == "none"][:4].reset_index()
 for pair in ("0 as 0", "1 as 1", "6 as 6", "6 as 9", "9 as 9", "9 as 6"):
     print(f"{pair}: {upright[pair].mean():4.0f} % upright,"
           f" {turned[pair].mean():4.0f} % with half turns")
@@ -479,7 +482,7 @@ assert falls[6] + falls[9] > falls[0] + falls[1] + 6
 
 # %% [markdown]
 # **What happened.** A 6 on its head is a 9, and the label still says 6. Upright, next to none of them were mixed up; now
-# it happens in each of the five runs. That it is not half of them shows how well the network knows our handwriting:
+# it happens in each of the four runs. That it is not half of them shows how well the network knows our handwriting:
 # a 6 as we write it and a 9 stood on its head differ in small habits. The loss does not complain and nothing crashes; only the
 # confusion between two classes tells. Whenever you add an augmentation, look at the classes, not only at the mean.
 #
@@ -647,7 +650,7 @@ for row in by_size.itertuples():
     print(f"{row.level:>18}: {row.difference:+.1f} points,"
           f" from {row.low:+.1f} to {row.high:+.1f}")
 
-# %%
+# %% tolerance={"atol": 3, "rtol": 0.05}
 fig, ax = plt.subplots(figsize=(7, 3.4))
 for size in views:
     runs = sizes[sizes["size"] == size]["accuracy"]
@@ -656,24 +659,28 @@ for size in views:
     colour_of, marker = ("C1", "s") if blown else ("C0", "o")
     ax.plot([cost] * len(runs), runs, ".", color=colour_of, alpha=0.5)
     ax.plot(cost, runs.mean(), marker, color=colour_of)
-    ax.annotate(str(size), (cost, runs.mean()), ha="center",
-                xytext=(-46, -34) if blown else (0, 14), textcoords="offset points",
-                color=colour_of)
-ax.set(xscale="log", xlabel="thousand multiply-adds an image (log scale)")
+    ax.annotate("14, blown up" if blown else f"{size}", (cost, runs.mean()),
+                xytext=(8, 0), textcoords="offset points", va="center", color=colour_of)
+ax.set(xscale="log", xlabel="thousand multiply-adds an image (log scale)", xlim=(4, 450))
 ax.set(ylabel="read correctly (%)", title="Beyond 14 pixels: more work, no more digits")
 plt.show()
+sharp = effects(sizes, "accuracy", baseline={"size": BLOWN_UP}).set_index("level").loc[28]
+print(f"28 sharp against 28 blown up: {sharp.difference:+.1f} points,"
+      f" from {sharp.low:+.1f} to {sharp.high:+.1f}")
 by_size = by_size.set_index("level")
 assert by_size.difference[7] < -1.5 and by_size.difference[7] == by_size.difference.min()
-assert by_size.difference[28] < 1.5 and by_size.difference[20] < 2
+assert by_size.difference[28] < 1.5 and by_size.difference[20] < 2 and sharp.low < 1
 assert multiply_adds(28) > 4 * multiply_adds(14) > 16 * multiply_adds(7)
 
 
 # %% [markdown]
-# **What happened.** Seven pixels cost some points and read the great majority all the same, at a small share of the work. From 14
-# on nothing more is gained, whether the extra pixels carry detail or not. For *this* network, that is: its windows cover
-# four pixels, which is half a digit at 7 and a seventh of one at 28. To use large images a network must see further, with more layers or
-# larger windows; that costs again. So size and network are chosen together, and a picture like this one, cost against
-# accuracy, shows what is worth choosing: everything that has another point above it and to its left is out.
+# **What happened.** Seven pixels cost some points and read the great majority all the same, at a small share of the
+# work. From 14 on nothing more is gained, and it is not for lack of detail: the sharp 28 is no better than the blurred one.
+# That holds for *this* network. Its windows cover more than half the width of an image of 7 pixels, and a seventh of one of 28. To
+# use large images a network must see further, with more layers or larger windows, and that costs again.
+#
+# So size and network are chosen together, and this kind of picture, cost against accuracy, shows what is worth
+# choosing: whatever has another point above it *and* to its left is out.
 #
 # ### Exercise: what a convolution costs ★★☆
 #
@@ -718,7 +725,7 @@ faded_x = 0.4 * judge_x + 0.3  # black becomes grey, white too
 
 def run_scale(config, seed):
     scale = SCALES[config["scale"]]
-    model, rows = Reader().to(device), torch.randperm(3_000)[:800]
+    model, rows = Reader().to(device), torch.randperm(3_000)[:1_000]
     loader = TensorLoader(small, rows, batch_size=50, shuffle=True, seed=seed,
                           normalize=scale, device=device)
     optimizer = torch.optim.SGD(model.parameters(), lr=config["rate"], fused=True)
@@ -732,24 +739,28 @@ def run_scale(config, seed):
 
 
 # %% [markdown]
-# Plain SGD, thirty-two steps. First at a common rate; then each scale has three rates to choose from, around the size that suits
-# it. The choice is made on the 1,000 digits for choosing, by the mean of the seeds, the verdict is given by the judge's.
+# Plain SGD, forty steps. First all scales get the common rate 0.3, and each gets three rates around the size that suits
+# it. The best of those is chosen by the 1,000 digits for choosing. Then come five *fresh* seeds at the chosen rates, judged by
+# the judge: a rate that was merely lucky has to prove itself again.
 #
-# > **Predict.** At the common rate 0.3, who loses? And with its own best rate, who is last then?
+# > **Predict.** At the common rate, who loses? And who is last when each has its own best rate?
 
-# %% tolerance={"atol": 6, "rtol": 0.12}
+# %% tolerance={"atol": 8, "rtol": 0.15}
 RATES = {"raw": (0.003, 0.01, 0.03), "0 to 1": (0.3, 1.0, 3.0),
          "standard": (0.1, 0.3, 1.0), "each": (0.1, 0.3, 1.0)}
 grid = [{"scale": name, "rate": rate} for name in SCALES
         for rate in sorted({*RATES[name], 0.3})]
-scales = sweep(run_scale, grid, seeds=range(3),
-               cache=cache_folder("day18_scale"), n_jobs=1)
-means = scales.groupby(["scale", "rate"], sort=False).mean(numeric_only=True)
+tried = sweep(run_scale, grid, seeds=range(2),
+              cache=cache_folder("day18_scale"), n_jobs=1)
+means = tried.groupby(["scale", "rate"], sort=False).mean(numeric_only=True)
 best = {name: means.loc[name]["chosen"].idxmax() for name in SCALES}
+final = sweep(run_scale, [{"scale": n, "rate": best[n]} for n in SCALES],
+              seeds=range(10, 15), cache=cache_folder("day18_scale"), n_jobs=1)
+own = final.groupby("scale", sort=False).mean(numeric_only=True)
 for name in SCALES:
-    common, own = means.loc[name, 0.3], means.loc[name, best[name]]
-    print(f"{name:9} at 0.3: {common['judged']:3.0f} %   at its best, {best[name]}:"
-          f" {own['judged']:3.0f} %, faded digits {own['faded']:3.0f} %")
+    print(f"{name:9} at 0.3: {means.loc[name, 0.3]['judged']:3.0f} %  "
+          f" at its best, {best[name]}: {own.loc[name, 'judged']:3.0f} %,"
+          f" faded digits {own.loc[name, 'faded']:3.0f} %")
 
 # %%
 fig, ax = plt.subplots(figsize=(7, 3.2))
@@ -762,26 +773,30 @@ ax.set(xscale="log", xlabel="learning rate (log scale)", ylim=(0, 100))
 ax.set(ylabel="read correctly (%)", title="Each scale of the pixels has a best rate of its own")
 label_lines(ax)
 plt.show()
+assert means.loc["raw", 0.3]["judged"] < 25 < 60 < own.loc["raw", "judged"]
+assert means.loc["0 to 1", 3.0]["judged"] < means.loc["0 to 1", 1.0]["judged"] - 10
 
-# %% tolerance={"atol": 6, "rtol": 0.15}
-own = scales[[rate == best[name] for name, rate in zip(scales["scale"], scales["rate"])]]
-own = own.assign(rate=0.0)  # each at its own: no longer a factor
-fair = effects(own, "judged", baseline={"scale": "standard"}).set_index("level")
+# %% tolerance={"atol": 8, "rtol": 0.15}
+final.attrs["factors"] = ["scale"]  # the rate belongs to the scale
+fair = effects(final, "judged", baseline={"scale": "standard"}).set_index("level")
 for name, row in fair.iterrows():
     print(f"{name:7} against standard, each at its best: {row.difference:+.0f} points,"
           f" from {row.low:+.0f} to {row.high:+.0f}")
-faded = {name: means.loc[name, best[name]]["faded"] for name in SCALES}
-assert means.loc["raw", 0.3]["judged"] < 20 < 60 < means.loc["raw", best["raw"]]["judged"]
 assert fair.difference.idxmin() == "0 to 1" and fair.difference["0 to 1"] < -8
-assert faded["each"] > max(faded[n] for n in SCALES if n != "each") + 8
+assert abs(fair.difference["raw"]) < 12 and abs(fair.difference["each"]) < 12
+faded = own["faded"].drop("each").max()
+assert own.loc["each", "faded"] > faded + 8
 
 
 # %% [markdown]
-# **What happened.** At the common rate raw bytes are no better than guessing, and that is where day 5 left them. With a rate
-# of their own they read most of the digits, and the last place goes to another: pixels from 0 to 1, which need a rate
-# that they cannot stand. A scale of the input is not only a matter of the rate: pixels 255 times as large
-# are the same as *initial weights* of the first layer 255 times as large, and day 16 is about those. Standardising puts
-# the inputs where rates and initial weights were made for; whether it beats raw bytes by more than luck, the interval above says.
+# **What happened.** At the common rate raw bytes are little better than guessing, and that is where day 5 left them. With
+# a rate of their own they come within a few points of standardised ones, and the last place goes to another: pixels
+# from 0 to 1. They are small, so their steps are small; a higher rate would make up for that, but at 3 the training already
+# falls apart (the figure's right end). Forty steps are few, of course, and a patient run would narrow the gap.
+#
+# A scale of the input is more than a matter of the rate. Pixels 255 times as large do to the first layer what *initial
+# weights* 255 times as large would do, and day 16 is about those. Standardising puts the inputs where the usual rates and
+# initial weights work; that is all its magic, and reason enough.
 #
 # The last column is about the other half of today. On faded digits, grey on grey, the scale **each** reads as if nothing
 # had happened; the others lose much. It divides the fading out before the network sees it. What you normalise away, you need not

@@ -338,7 +338,7 @@ ANSWERS = {
             (flip_globally, "not from the global random numbers"),
             (flip_seeded, "do not seed anything yourself"),
             (flip_reseeded, "go on drawing"),
-            (flip_too_often, "often"),
+            (flip_too_often, "far too many"),
             (flip_in_place, "changes its input"),
         ],
     ),
