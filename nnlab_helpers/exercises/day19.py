@@ -163,7 +163,7 @@ def free_shortcut(answer: Callable[..., Any], t: Trial) -> None:
         want = wrong()
         if isinstance(got, Tensor) and got.shape != want.shape:
             for message, value in known.items():
-                values = value.values if hasattr(value, "values") else (value,)
+                values = (value,) if isinstance(value, Tensor) else value.values
                 if any(torch.equal(got, one) for one in values if one.shape == got.shape):
                     t.fail(f"for {given}: expected shape {list(want.shape)}, got {list(got.shape)}", message)
         t.expect(got, want, given=given, known=known)
@@ -226,7 +226,7 @@ def _sizes(channels: int, branches: Branches, mistake: str = "") -> tuple[int, i
         "A window of k x k pixels over c channels has k * k * c weights, and there is one such window for each output.",
         "for kernel, out in branch: weights += kernel**2 * width * out; width = out. The branch adds its last width.",
     ),
-    learned="GoogLeNet's first block gives 256 channels from 192, and half of its weights are in the 3x3 branch.",
+    learned="GoogLeNet's first block gives 256 channels from 192, and nearly four fifths of its weights are in the 3x3 branch.",
 )
 def branch_sizes(answer: Callable[..., Any], t: Trial) -> None:
     """One branch, several, bare poolings, and the first block of GoogLeNet."""

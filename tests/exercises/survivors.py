@@ -192,4 +192,37 @@ SURVIVORS: dict[str, dict[str, str]] = {
             "where the deviation is 0, so is what is divided"
         ),
     },
+    "day21.hidden_pairs": {
+        "others = [k for k in range(len(design[0])) if k != column]  ->  "
+        "others = [k for k in range(len(design[-1])) if k != column]": "every run has as many signs",
+        "others = [k for k in range(len(design[0])) if k != column]  ->  "
+        "others = [k for k in range(len(design[1])) if k != column]": "every run has as many signs",
+        "agreement = {row[i] * row[j] * row[column] for row in design}  ->  "
+        "agreement = {row[i] * row[j] / row[column] for row in design}": "a sign is its own inverse",
+        "agreement = {row[i] * row[j] * row[column] for row in design}  ->  "
+        "agreement = {row[i] / row[j] * row[column] for row in design}": "a sign is its own inverse",
+    },
+    "day21.seeds_needed": {
+        "return math.ceil((2 * times * deviation / effect) ** 2 / runs)  ->  "
+        "return math.ceil((-2 * times * deviation / effect) ** 2 / runs)": "a square has no sign",
+    },
+    "day19.stack_jacobian": {
+        "identity = torch.eye(len(jacobians[0]))  ->  identity = torch.eye(len(jacobians[-1]))": (
+            "all Jacobians of a stack have one size"
+        ),
+    },
+    "day19.free_shortcut": {
+        "count, channels = x.shape[:2]  ->  count, channels = x.shape[:-2]": (
+            "of four dimensions the third is the last but one"
+        ),
+        "zeros = x.new_zeros(count, out_channels - channels, *small.shape[2:])  ->  "
+        "zeros = x.new_zeros(count, out_channels - channels, *small.shape[-2:])": (
+            "of four dimensions the third is the last but one"
+        ),
+    },
+    "day19.mended_unet": {
+        "h = F.interpolate(h, size=across.shape[2:])  ->  h = F.interpolate(h, size=across.shape[-2:])": (
+            "of four dimensions the third is the last but one"
+        ),
+    },
 }
