@@ -43,7 +43,6 @@ def plot_pareto(
         ax.set_xscale("log")
     if label is not None:
         for x, y, name in zip(front[cost], front[metric], front[label], strict=True):
-            offset = {"xytext": (0, 8), "textcoords": "offset points", "ha": "left", "color": PALETTE[0]}
-            ax.annotate(str(name), (x, y), **offset)
+            ax.annotate(str(name), (x, y), xytext=(0, 8), textcoords="offset points", color=PALETTE[0])
     ax.set(xlabel=cost, ylabel=metric)
     return ax

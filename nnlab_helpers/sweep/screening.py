@@ -115,12 +115,13 @@ def main_effects(
         error: where the standard error comes from.
 
     Returns:
-        A frame that `plot_effects` draws, with a row for each factor: "factor", "level" (high), "baseline" (low), "difference", "low", "high" (NaN with one seed), "seeds", "runs".
+        A frame that `plot_effects` draws, with a row for each factor: "factor", "level" (high), "baseline" (low),
+        "difference", "low", "high" (NaN with one seed), "seeds", "runs".
 
     Raises:
         KeyError: no such column, or a baseline for a factor that there is none of.
-        ValueError: a factor has not two levels or none as in the baseline, a run is missing or failed, columns are not orthogonal, `confidence`
-            outside of (0, 1) or an unknown `error`.
+        ValueError: a factor has not two levels or none as in the baseline, a run is missing or failed, columns are not
+            orthogonal, `confidence` outside of (0, 1) or an unknown `error`.
     """
     study = _Study(frame, metric, baseline, confidence, error)
     rows = []
