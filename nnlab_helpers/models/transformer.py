@@ -171,7 +171,8 @@ class VisionTransformer(nn.Module):
         self.embed = nn.Linear(in_channels * patch_size**2, dim)
         self.class_token = nn.Parameter(0.02 * torch.randn(1, 1, dim)) if pool == "class" else None
         self.positions = None if position_std is None else nn.Parameter(position_std * torch.randn(1, tokens, dim))
-        self.blocks = nn.ModuleList(TransformerBlock(dim, heads, mlp_width or 2 * dim) for _ in range(depth))
+        width = 2 * dim if mlp_width is None else mlp_width
+        self.blocks = nn.ModuleList(TransformerBlock(dim, heads, width) for _ in range(depth))
         self.norm = nn.LayerNorm(dim)
         self.head = nn.Linear(dim, num_classes)
 

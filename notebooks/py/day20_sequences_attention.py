@@ -79,12 +79,12 @@ print("training:", list(train_x.shape), " validation:", list(val_x.shape))
 # %%
 example = 1_798  # one of the validation digits, chosen because it takes its time
 partly = []
-for read in (2, 4, 6, 8, 10, 12, 14, 16):
+for read in (3, 6, 9, 12, 16):
     seen = val_set.images[example].float().clone()
     seen[:, read:] = 110  # grey: not read yet
     partly.append(seen)
-show_images(torch.stack(partly), [f"{read} rows" for read in range(2, 17, 2)],
-            columns=8, title="When do you know which digit it is?", value_range=(0, 255))
+show_images(torch.stack(partly), [f"{read} rows" for read in (3, 6, 9, 12, 16)],
+            size=1.2, title="When do you know which digit it is?", value_range=(0, 255))
 plt.show()
 
 # %% [markdown]
@@ -148,8 +148,8 @@ print("sixteen steps by hand are nn.LSTM")
 # `lstm_parameters(inputs, hidden, layers)` returns the number of parameters of
 # `nn.LSTM(inputs, hidden, num_layers=layers)`, an int, from arithmetic alone. In a stack of layers, each layer after
 # the first reads the states of the one below. Look at the by-hand version for what one layer owns: how many
-# matrices and how many biases, and how many rows each has. `lstm_parameters(3, 2, 1)` is 56, and
-# `lstm_parameters(3, 2, 2)` is 104. Stuck? `hint("day20.lstm_parameters")` gives a nudge, and a stronger one each time.
+# matrices and how many biases, and how many rows each has. `lstm_parameters(2, 3, 1)` is 84, and
+# `lstm_parameters(2, 3, 2)` is 180. Stuck? `hint("day20.lstm_parameters")` gives a nudge, and a stronger one each time.
 
 # %%
 def lstm_parameters(inputs, hidden, layers=1):
@@ -218,7 +218,7 @@ for name, make in MODELS.items():
 
 
 # %% [markdown]
-# All training of today is this one function: five passes over 1,200 digits with Adam, 60 steps. That is short. It is
+# All training of today is this one function: four passes over 1,200 digits with Adam, 48 steps. That is short. It is
 # enough to tell designs apart, and you will be told what more would do. `@cache` keeps each trained network, so
 # that a later section gets it back instead of training it again.
 
@@ -237,8 +237,8 @@ def trained(name, seed=0, step=last_row, change=None):
     x = train_x if change is None else change(train_x)
     loader = TensorLoader((x, train_y), batch_size=100, shuffle=True, seed=seed,
                           device=device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
-    fit(model, loader, epochs=5, optimizer=optimizer, step=step, progress=False,
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.012, fused=True)
+    fit(model, loader, epochs=4, optimizer=optimizer, step=step, progress=False,
         device=device)
     return model.eval()
 
@@ -370,7 +370,7 @@ print(f"a gate that is half open, 15 times: {0.5 ** 15:.1e}")
 
 # %%
 def open_forget_gate(lstm, value=1.0):
-    """Set the bias of the forget gate to `value` in each layer of an nn.LSTM, in place."""
+    """Give the forget gate of each layer of an nn.LSTM the bias `value`, in place."""
     ...  # your code here
 
 
@@ -410,7 +410,7 @@ plt.show()
 
 # %% [markdown]
 # One number, and the first row acts about as strongly as the others. Whether a task needs that is another question: 16
-# rows are few, and training moves the gates. Which cell reads our digits best, after the same 60 steps and at the same
+# rows are few, and training moves the gates. Which cell reads our digits best, after the same 48 steps and at the same
 # size?
 #
 # > **Predict.** RNN, GRU, LSTM: rank them by accuracy. By how many points do first and last differ?
@@ -448,7 +448,7 @@ assert means["GRU"] > max(means["LSTM"], means["RNN"] + 3)
 
 # %%
 plot_effects(of_cells, unit="accuracy (points); interval from 3 seeds")
-plt.gca().set_title("The GRU gets furthest in 60 steps")
+plt.gca().set_title("The GRU gets furthest in 48 steps")
 plt.show()
 
 
@@ -504,7 +504,7 @@ print("ours is F.scaled_dot_product_attention:", list(attention(q, k, v)[0].shap
 # A language model predicts the next word, so word $t$ may look at the words $1 \ldots t$ (itself included) and not at
 # later ones. The function below was to do that, for `q`, `k`, `v` of shape `[..., T, D]` each, and return the answers
 # `[..., T, D]`. It has **two** bugs; mend them, then take out the line with the `...`. Right answers: with all
-# queries and keys zero and values `[[2.0], [4.0], [9.0]]` you get `[[2.0], [3.0], [5.0]]`, means of what has come so far.
+# queries and keys 1 and values `[[2.0], [4.0], [9.0]]` you get `[[2.0], [3.0], [5.0]]`, means of what has come so far.
 
 # %%
 def causal_attention(q, k, v):
@@ -585,7 +585,7 @@ class SelfAttention(nn.Module):
         return self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
 
     def forward(self, x):
-        answers = F.scaled_dot_product_attention(*self.split(x))
+        answers, _ = attention(*self.split(x))
         return self.out(answers.transpose(1, 2).flatten(2))  # heads side by side
 
     def shares(self, x):  # [N, heads, T queries, T keys]
@@ -640,8 +640,11 @@ def patches(x, size=4):
 
 words = patches(val_set.images[example:example + 1])  # [1, 16, 16]
 torch.testing.assert_close(words[0, 1], val_set.images[example, 0, :4, 4:8].flatten())
-show_images(words[0].view(16, 4, 4), range(16), columns=16, value_range=(0, 255),
-            title="The same 6 as a sentence of sixteen words")
+apart = F.pad(words[0].view(16, 4, 4), (0, 1), value=110)  # a grey line after each
+show_images(apart.movedim(0, 1).reshape(1, 4, 80), size=7, columns=1)
+plt.gcf().set_size_inches(7, 0.9)
+plt.gcf().suptitle("The same 6 as a sentence of sixteen words", fontweight="bold",
+                   x=0.01, ha="left")
 plt.show()
 
 
@@ -746,14 +749,15 @@ plt.show()
 # ## Four designs, one size
 #
 # Now the contest: a small convolutional network, a plain MLP, the LSTM and the vision transformer, about 12,300
-# parameters each, on the same 1,200 digits in the same 60 steps.
+# parameters each, on the same 1,200 digits in the same 48 steps.
 
 # %%
 def small_cnn():
-    return nn.Sequential(
+    layers = nn.Sequential(
         nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),  # [N, 8, 8, 8]
         nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),  # [N, 16, 4, 4]
         nn.Flatten(), nn.Linear(256, 41), nn.ReLU(), nn.Linear(41, 10))
+    return layers.to(memory_format=torch.channels_last)  # the same, only faster
 
 
 MODELS |= {"CNN": small_cnn, "MLP": lambda: MLP(256, (46,)), "transformer": TinyViT}
@@ -829,7 +833,7 @@ assert means["LSTM"] - 8 < loud["loud positions"] < means["CNN"] - 3
 # was to a good part a slow start. In a long training the small positions have time to grow, and nobody minds them. In a
 # short one they cost as much as a wrong design.
 #
-# Keep two lessons. An equal number of parameters is not yet an equal chance. And a comparison at 60 steps and 1,200
+# Keep two lessons. An equal number of parameters is not yet an equal chance. And a comparison at 48 steps and 1,200
 # digits says nothing about millions: there Dosovitskiy and others (2021) find the transformer ahead, because what a
 # convolution assumes can then be learnt, and more.
 #
@@ -848,9 +852,9 @@ def scrambled(x):
     return words.view(-1, 4, 4, 4, 4).transpose(2, 3).reshape(-1, 1, 16, 16)
 
 
-pair = torch.stack([val_x[:5], scrambled(val_x[:5])], dim=1).flatten(0, 1).cpu()
-show_images(pair, [name for y in val_y[:5].tolist() for name in (y, f"also {y}")],
-            title="The same scramble for all")
+pair = torch.stack([val_x[:3], scrambled(val_x[:3])], dim=1).flatten(0, 1).cpu()
+show_images(pair, [name for y in val_y[:3].tolist() for name in (y, f"also {y}")],
+            size=1.1, title="The same scramble for all")
 plt.show()
 
 
@@ -875,7 +879,7 @@ of_broken = effects(broken, "accuracy", baseline={"pixels": "in order"})
 after = tell(broken, of_broken, "pixels")
 print(f"the MLP, for comparison: {means['MLP']:.1f} %")
 assert after["scrambled"] < after["in order"] - 1.5
-assert after["scrambled"] < means["MLP"] + 1.5
+assert after["scrambled"] < means["MLP"] - 2
 
 # %% [markdown]
 # The MLP and the transformer need no run. Move the transformer's positions as the patches were moved, and the columns of
@@ -900,9 +904,9 @@ with torch.no_grad():
 print("after 5 steps: the same logits on digits that nobody can read")
 
 # %% [markdown]
-# **What happened.** The CNN loses points, and its lead over the MLP, which never knew about neighbours, is gone. That is
-# what its advance knowledge was worth here. The other two do not notice: whoever assumes nothing about neighbours cannot be hurt
-# by moving them. An assumption is a bet. It wins where it is true, and it is worth most where data is scarce.
+# **What happened.** The CNN loses its lead and falls behind the MLP, which never knew about neighbours: its windows and its
+# pooling now throw together what does not belong together. The other two do not notice. Whoever assumes nothing about
+# neighbours cannot be hurt by moving them. An assumption is a bet: it pays where it is true, and costs where it is not.
 #
 # ## Where does it look?
 #
@@ -919,8 +923,8 @@ torch.testing.assert_close(shares.sum(dim=-1), torch.ones(2_000, 3, 16))
 
 # %%
 asking = 6  # second row, third column
-fig, axes = plt.subplots(3, 4, figsize=(7, 5.4))
-for row, digit in zip(axes, (3, 4, 0), strict=True):
+fig, axes = plt.subplots(2, 4, figsize=(7, 3.8))
+for row, digit in zip(axes, (3, 0), strict=True):
     number = int((val_y == digit).int().argmax())
     image = val_set.images[number, 0]
     for column, ax in enumerate(row):
@@ -973,7 +977,7 @@ for head in range(3):
 #
 # ## What to try next
 #
-# - Train for 40 passes instead of five, with the quiet and the loud positions. Does the gap close, and who wins?
+# - Train for 40 passes instead of four, with the quiet and the loud positions. Does the gap close, and who wins?
 # - Scramble the *columns* of all digits, the same way in each row. Which of the designs cannot notice?
 # - Start the LSTM of the contest with an open forget gate (your exercise). Does it read better, with three seeds?
 #

@@ -81,7 +81,7 @@ check("day20.gru_step", gru_step)
 
 # %%
 def open_forget_gate(lstm, value=1.0):
-    """Set the bias of the forget gate to `value` in each layer of an nn.LSTM, in place."""
+    """Give the forget gate of each layer of an nn.LSTM the bias `value`, in place."""
     gate = slice(lstm.hidden_size, 2 * lstm.hidden_size)  # the second of i, f, g, o
     with torch.no_grad():
         for layer in range(lstm.num_layers):
