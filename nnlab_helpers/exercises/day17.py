@@ -40,7 +40,7 @@ def l1_step(answer: Callable[..., Any], t: Trial) -> None:
         got = t.call(answer, w.clone(), gradient.clone(), rate, strength)
         moved, amount = w - rate * gradient, rate * strength
         known = {
-            "That takes rate * strength off without stopping at zero: small weights come out on the other side.": any_of(
+            "That takes rate * strength off and does not stop: small weights come out beyond zero.": any_of(
                 moved - amount * moved.sign(), moved - amount * w.sign()
             ),
             "The threshold is rate times strength, not the strength alone.": _soft(moved, strength),
@@ -65,7 +65,12 @@ def l1_step(answer: Callable[..., Any], t: Trial) -> None:
 
 def _small_net() -> nn.Sequential:
     net = nn.Sequential(
-        nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(12, 5), nn.LayerNorm(5), nn.Linear(5, 4, bias=False)
+        nn.Conv2d(2, 3, 3),
+        nn.BatchNorm2d(3),
+        nn.Flatten(),
+        nn.Linear(12, 5),
+        nn.LayerNorm(5),
+        nn.Linear(5, 4, bias=False),
     )
     with torch.no_grad():
         for p in net.parameters():
@@ -82,7 +87,7 @@ def _small_net() -> nn.Sequential:
         "Changing a parameter that requires a gradient needs `with torch.no_grad():`, and an operation in place.",
         "p.mul_(1 - rate * decay) where p.ndim > 1 and p.requires_grad; count += p.numel().",
     ),
-    learned="Most large models are trained so; Loshchilov and Hutter's AdamW does the multiplication, your code the choice.",
+    learned="Most large models are trained so: AdamW does the multiplication, a choice like yours says for whom.",
 )
 def decay_matrices(answer: Callable[..., Any], t: Trial) -> None:
     """A linear layer, a net with convolution and norms, one with a frozen layer, one shared layer."""
@@ -106,7 +111,7 @@ def decay_matrices(answer: Callable[..., Any], t: Trial) -> None:
         got = t.call(answer, model, rate, decay, may_change=True)
         after = list(model.parameters())
         same = len(mine) == len(after) and all(a is b for a, b in zip(mine, after, strict=True))
-        t.require(same, f"for {name}: a parameter was replaced by another one", "Change its values in place: p.mul_(...).")
+        t.require(same, f"for {name}: a parameter was replaced by another one", "Change its values in place.")
         for (label, old), new, grad in zip(before.named_parameters(), after, grads, strict=True):
             kept = (new.grad is None) if grad is None else (new.grad is not None and torch.equal(new.grad, grad))
             t.require(
@@ -115,7 +120,7 @@ def decay_matrices(answer: Callable[..., Any], t: Trial) -> None:
                 "That is the penalty of L2, which goes through the gradient. Decay shrinks the weight itself.",
             )
             if new.requires_grad != old.requires_grad:
-                t.fail(f"for {name}: `{label}` was " + ("frozen" if old.requires_grad else "made to require a gradient"))
+                t.fail(f"for {name}: `requires_grad` of `{label}` was changed")
             _decayed_right(t, name, label, old.detach(), new.detach(), rate, decay, old.requires_grad)
         paying = [p for p in after if p.requires_grad and p.ndim > 1]
         total = sum(p.numel() for p in paying)
@@ -299,8 +304,8 @@ def _training_mode(t: Trial, model: Any, x: Tensor, p: float) -> None:
     if spoke.any():
         size = ratio[spoke].median().item()
         t.require(
-            abs(size - 1 / (1 - p)) < 1e-3 and torch.allclose(ratio[spoke], torch.full_like(ratio[spoke], size), atol=1e-3),
-            f"in training mode, p = {p}: a unit that speaks says {size:.3f} times its value, not {1 / (1 - p):.3f} times",
+            (ratio[spoke] - 1 / (1 - p)).abs().max() < 1e-2,
+            f"in training mode, p = {p}: a unit that speaks says {size:.3f} times its value, not {1 / (1 - p):.3f}",
             "The survivors make up for the silent ones: the mean has to stay what it was."
             if abs(size - 1) < 1e-3
             else "The survivors are enlarged to 1 / (1 - p): the mean has to stay what it was.",
@@ -346,10 +351,10 @@ def _stopped(
     title="Which epoch comes back?",
     stars=3,
     hints=(
-        "Keep two numbers apart: the best value of all so far, and the mark that the next value has to beat by min_delta.",
+        "Keep two numbers apart: the best value so far, and the mark that the next value has to beat by min_delta.",
         "For mode 'max' turn the sign of all values, and look for the lowest from then on.",
-        "if v < best: best, kept = v, epoch. Then: if v < mark - min_delta: mark, waited = v, 0, else: waited += 1; stop "
-        "when waited == patience.",
+        "if v < best: best, kept = v, epoch. Then: if v < mark - min_delta: mark, waited = v, 0, else: waited += 1; "
+        "stop when waited == patience.",
     ),
     learned="`EarlyStopping` in nnlab_helpers.train does the same, and puts the kept weights back.",
 )

@@ -104,7 +104,7 @@ _, truth = draw(seed=0)
 wrong = (y != truth).cpu()
 print(f"of 300 labels {wrong.float().mean():.0%} are wrong")
 show_images(x[:20].view(-1, 14, 14).cpu(), y[:20].tolist(), highlight=wrong[:20].tolist(),
-            title="Twenty digits; labels in red are wrong")
+            title="Twenty digits; labels in orange are wrong")
 plt.show()
 
 
@@ -125,7 +125,7 @@ def adam(model):
     return torch.optim.Adam(model.parameters(), lr=5e-3, fused=True)
 
 
-def learn(model, optimizer, x, y, seed, epochs=20, val=None, **options):
+def learn(model, optimizer, x, y, seed, epochs=16, val=None, **options):
     """Train on (x, y) in batches of 100; returns the history."""
     loader = TensorLoader(
         (x, y), batch_size=100, shuffle=True, seed=seed, device=device
@@ -135,7 +135,7 @@ def learn(model, optimizer, x, y, seed, epochs=20, val=None, **options):
 
 
 # %% [markdown]
-# > **Predict.** 40 passes over 300 digits, with 500 of the judges asked after each. For each of the three kinds: how many
+# > **Predict.** 30 passes over 300 digits, with 500 of the judges asked after each. For each of the three kinds: how many
 # > of its own training labels does the network know in the end, and how many judges does it read?
 
 # %%
@@ -144,15 +144,15 @@ COLUMNS = ["train_accuracy", "val_accuracy", "val_loss"]
 
 
 def by_heart(seed, by_lot):
-    """Training accuracy, judges' accuracy and loss of each epoch: [3, 40]."""
+    """Training accuracy, judges' accuracy and loss of each epoch: [3, 30]."""
     model = network(seed)
-    history = learn(model, adam(model), *draw(seed, by_lot), seed, 40, few_judges)
+    history = learn(model, adam(model), *draw(seed, by_lot), seed, 30, few_judges)
     return [history[name] for name in COLUMNS]
 
 
 KINDS = {"true labels": 0.0, "30 % by lot": 0.3, "all by lot": 1.0}
 curves = {name: torch.tensor([by_heart(seed, share) for seed in range(3)])
-          for name, share in KINDS.items()}  # each [3 seeds, 3 columns, 40 epochs]
+          for name, share in KINDS.items()}  # each [3 seeds, 3 columns, 30 epochs]
 
 # %% tolerance={"atol": 3.0, "rtol": 0.05}
 known, read = ({name: 100 * runs[:, column, -1] for name, runs in curves.items()}
@@ -160,15 +160,15 @@ known, read = ({name: 100 * runs[:, column, -1] for name, runs in curves.items()
 for name in KINDS:
     print(f"{name:12} knows {known[name].mean():5.1f} % of its labels,"
           f" reads {read[name].mean():4.1f} % of the judges")
-assert min(k.min() for k in known.values()) > 93
+assert min(k.min() for k in known.values()) > 90
 assert read["all by lot"].max() < 16 and read["true labels"].min() > 77
 assert (read["true labels"] - read["30 % by lot"]).min() > 8
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(7, 3.3), sharey=True)
 for name, runs in curves.items():
-    plot_band(axes[0], range(1, 41), 100 * runs[:, 0], name)
-    plot_band(axes[1], range(1, 41), 100 * runs[:, 1], name)
+    plot_band(axes[0], range(1, 31), 100 * runs[:, 0], name)
+    plot_band(axes[1], range(1, 31), 100 * runs[:, 1], name)
 for ax, title in zip(axes, ("own labels", "judges"), strict=True):
     ax.set(xlabel="epoch", ylim=(0, 104))
     ax.set_title(title, loc="center", fontsize=11, fontweight="normal")
@@ -253,11 +253,11 @@ assert (soft[-50:] == 0).all()
 
 
 # %% [markdown]
-# **What happened.** The slope of $|w|$ is $+1$ on one side of zero and $-1$ on the other, however near zero is. So the
-# weight walks down to zero, is thrown back across it, and walks again, for ever. The cure is to take the step in two: first the data's
-# gradient alone, then the price at once, *and no further than zero*: a soft threshold of rate times $\lambda$. This is
-# called a **proximal** step (for this price it is known as ISTA). If you add `abs().sum()` to a loss and then count zeros,
-# you will find none.
+# **What happened.** The slope of $|w|$ is $+1$ on one side of zero and $-1$ on the other, however near zero is. So
+# the weight walks down to zero, is thrown back across it, and walks again, for ever. The cure is to take the step in
+# two: first the data's gradient alone, then the price at once, *and no further than zero*: a soft threshold of rate
+# times $\lambda$. This is called a **proximal** step (for this price it is known as ISTA). If you add `abs().sum()`
+# to a loss and then count zeros, you will find none.
 #
 # ### Exercise: a step that can reach zero ★★☆
 #
@@ -315,14 +315,15 @@ for name, plain, decaying, rate in (
 
 
 # %% [markdown]
-# **What happened.** With SGD both are one and the same, up to rounding, not only in length but in each weight. With Adam
-# they are two different remedies under one name: many weights have tiny gradients, there the price is all that Adam sees, and it
-# takes full steps. From here on "L2" means decay, as in `AdamW`.
+# **What happened.** With SGD both are one and the same, up to rounding, not only in length but in each weight. With
+# Adam they are two different remedies under one name: many weights have tiny gradients, there the price is all that
+# Adam sees, and it takes full steps. From here on "L2" means decay, as in `AdamW`.
 #
-# Which weights should pay? The prices are meant for weights that *multiply*, the matrices. A bias only shifts, and the
-# gain of a normalisation layer has its natural home at 1, not at 0. Both are usually left out; they have one dimension,
-# which makes them easy to tell. Our L1 joins Adam the same way: the soft threshold comes after Adam's own step. PyTorch
-# calls functions after each step that were registered with the optimizer.
+# Which weights should pay? The prices are meant for weights that *multiply*, the matrices. A bias only shifts, and
+# the gain of a normalisation layer has its natural home at 1, not at 0. Both are usually left out; they have one
+# dimension, which makes them easy to tell. Our L1 joins Adam the same way: the soft threshold comes after Adam's own
+# step, and Adam does not scale it. PyTorch calls functions after each step that were registered with the optimizer
+# (*hooks*, like those of day 11).
 
 # %%
 def decayed(model, decay=0.0):
@@ -370,14 +371,14 @@ check("day17.decay_matrices", decay_matrices)
 # ## What the prices do to the weights
 #
 # Now three networks learn the same 300 digits, of which 30 % have labels by lot: without a price, with L2 of strength 3,
-# with L1 of strength 0.3. (All strengths of today were chosen in trial runs on *other* digits.)
+# with L1 of strength 0.35. (All strengths of today were chosen in trial runs on *other* digits.)
 #
 # > **Predict.** Sketch the three histograms of the first layer's weights. Where does each have its peak? And how many
 # > weights, in percent, are smaller than a thousandth?
 
 # %%
 PRICES = {"no price": decayed, "L2": partial(decayed, decay=3.0),
-          "L1": partial(with_l1, strength=0.3)}
+          "L1": partial(with_l1, strength=0.35)}
 first_layers = {}
 for name, optimizer in PRICES.items():
     model = network(seed=0)
@@ -393,6 +394,8 @@ for name, weights in first_layers.items():
           f" norm {weights.norm():.1f}")
 assert share["no price"] < 3 and share["L2"] < 6 and share["L1"] > 35
 assert (first_layers["L2"] != 0).all()
+largest = {name: weights.abs().max() for name, weights in first_layers.items()}
+assert largest["L1"] > 0.5 * largest["no price"]
 assert all(first_layers[name].norm() < 0.8 * first_layers["no price"].norm()
            for name in ("L2", "L1"))
 
@@ -407,9 +410,9 @@ fig.suptitle("L2 draws the weights together, L1 empties them out", weight="bold"
 plt.show()
 
 # %% [markdown]
-# **What happened.** Without a price the weights keep the flat top of their random start, with the learnt ones as tails at
-# its sides. L2 pulls the whole heap inwards, but it has no peak at zero that stands out. L1 makes a spike: exact zeros, in
-# great numbers, while the largest weights keep their place. Note the scale: each line up is a factor of ten.
+# **What happened.** L2 pulls the whole heap inwards; it is narrower, and no weight is zero. L1 makes a spike: zeros,
+# exact ones, in great numbers, while the largest weights are still more than half as large as without a price. Note
+# the scale: each line up is a factor of ten.
 #
 # *Which* weights became zero? Each of the 196 pixels has 256 weights. Here is their norm, laid out as an image.
 
@@ -503,10 +506,11 @@ check("day17.inverted_dropout", inverted_dropout)
 # %% [markdown]
 # ## How much dropout?
 #
-# Now we measure, with `sweep` from [day 15](day15_depth_width.ipynb). One `run` knows every remedy of today, also the two
-# that are already yours: early stopping (`stop`, from day 6) and label smoothing (day 8). We come back to them. A run
-# returns its accuracy on all judges, its loss there, and how far its confidence is off: the *expected calibration error*
-# of day 12, here in points. In every seed the start, the order *and the digits* are other ones.
+# Now we measure, with `sweep` from [day 15](day15_depth_width.ipynb). One `run` knows every remedy of today, also the
+# two that are already yours: early stopping (`stop`, from day 6) and label smoothing (day 8). We come back to them. A
+# run returns which share of its own true labels it knows, which share of the wrong ones, its accuracy on the judges,
+# and how far its confidence is off: the *expected calibration error* of day 12. In every seed the start, the order
+# *and the digits* are other ones.
 
 # %%
 PLAIN = {"by_lot": 0.0, "L2": 0.0, "L1": 0.0, "dropout": 0.0, "smoothing": 0.0,
@@ -516,6 +520,7 @@ PLAIN = {"by_lot": 0.0, "L2": 0.0, "L1": 0.0, "dropout": 0.0, "smoothing": 0.0,
 def run(config, seed):
     """Train with the remedies in `config`; how it does on the judges."""
     x, y = draw(seed, config["by_lot"], config["digits"])
+    _, truth = draw(seed, 0.0, config["digits"])
     model, options = network(seed, config["dropout"]), {}
     optimizer = decayed(model, config["L2"])
     if config["L1"]:
@@ -524,22 +529,24 @@ def run(config, seed):
         fifth = len(y) // 5
         options["val"] = TensorLoader((x[:fifth], y[:fifth]), device=device)
         options["early_stopping"] = EarlyStopping(config["stop"], patience=5)
-        x, y = x[fifth:], y[fifth:]
+        x, y, truth = x[fifth:], y[fifth:], truth[fifth:]
     loss = partial(F.cross_entropy, label_smoothing=config["smoothing"])
     history = learn(model, optimizer, x, y, seed, loss=loss, **options)
-    return judged(model.eval(), x, y) | {"epochs": len(history)}
+    return judged(model.eval(), x, y, truth) | {"epochs": len(history)}
 
 
 @torch.no_grad()
-def judged(model, x, y):
-    """What a trained network knows of its own digits, and how it reads the judges."""
+def judged(model, x, y, truth):
+    """In percent: which labels the network knows, and how it does on the judges."""
+    found, wrong = model(x).argmax(dim=1) == y, y != truth
     z = model(judge_x)
     p = z.softmax(dim=1)
-    off = metrics.expected_calibration_error(p, judge_y)
-    return {"known": 100 * metrics.accuracy(model(x), y),
-            "accuracy": 100 * metrics.accuracy(z, judge_y),
-            "loss": F.cross_entropy(z, judge_y).item(),
-            "confidence": 100 * p.max(dim=1).values.mean().item(), "off": 100 * off}
+    result = {"true known": found[~wrong].float().mean().item(),
+              "wrong known": found[wrong].sum().item() / max(wrong.sum().item(), 1),
+              "accuracy": metrics.accuracy(z, judge_y),
+              "confidence": p.max(dim=1).values.mean().item(),
+              "off": metrics.expected_calibration_error(p, judge_y)}
+    return {name: 100 * value for name, value in result.items()}
 
 
 # %%
@@ -553,38 +560,41 @@ def measure(configs, seeds=SEEDS):
 
 
 # %% [markdown]
-# > **Predict.** Dropout of 0, 0.5, 0.8 and 0.95, with 30 % of the labels by lot. What happens to the share of
-# > training labels that the network knows? Which rate reads the judges best?
+# > **Predict.** Dropout of 0, 0.5, 0.8 and 0.95, with 30 % of the labels by lot. What becomes of the share of *true*
+# > training labels that the network knows, and of the share of *wrong* ones? Which rate reads the judges best?
 
-# %% tolerance={"atol": 2.5, "rtol": 0.08}
+# %% tolerance={"atol": 3.0, "rtol": 0.08}
 RATES = [0.0, 0.5, 0.8, 0.95]
+SHARES = {"true known": "own true labels", "wrong known": "own wrong labels",
+          "accuracy": "judges"}
 dropped = measure([PLAIN | {"by_lot": 0.3, "dropout": p} for p in RATES])
-means = dropped.groupby("dropout")[["known", "accuracy", "off"]].mean()
-print(means.round(1))
-per_seed = dropped.pivot(index="seed", columns="dropout", values="accuracy")
-assert means["known"].is_monotonic_decreasing
-assert (per_seed[0.8] > per_seed[0.0] + 3).all()
-assert (per_seed[0.8] > per_seed[0.95]).all()
-assert means["known"][0.0] > 93 and means["known"][0.8] < 85
+print(dropped.groupby("dropout")[list(SHARES)].mean().round(1))
+by_rate = {name: dropped.pivot(index="seed", columns="dropout", values=name)
+           for name in SHARES}  # each [5 seeds, 4 rates]
+assert (by_rate["accuracy"][0.8] > by_rate["accuracy"][0.0] + 1).all()
+assert (by_rate["accuracy"][0.8] > by_rate["accuracy"][0.95]).all()
+gone = {name: values[0.0] - values[0.8] for name, values in by_rate.items()}
+assert (gone["wrong known"] > gone["true known"] + 20).all()
+true, wrong = (by_rate[name].mean() for name in ("true known", "wrong known"))
+assert true[0.0] > 95 and wrong[0.0] > 55 and true[0.8] > 85 and wrong[0.8] < 35
+assert true[0.95] < 80
 
 # %%
 fig, ax = plt.subplots()
-for name, label in (("known", "own labels"), ("accuracy", "judges")):
-    values = dropped.pivot(index="seed", columns="dropout", values=name)
-    plot_band(ax, RATES, values.to_numpy(), label, marker="o", markersize=4)
-ax.axhline(73, color="gray", linestyle=":")
-ax.text(0.0, 74, "labels that are true", color="gray")
-ax.set(xlabel="dropout rate", ylabel="right (%)", ylim=(45, 102))
-ax.set_title("The less of the wrong labels it knows, the better it reads")
+for name, label in SHARES.items():
+    plot_band(ax, RATES, by_rate[name].to_numpy(), label, marker="o", markersize=4)
+ax.set(xlabel="dropout rate", ylabel="right (%)", ylim=(0, 104), xticks=RATES)
+ax.set_title("Dropout forgets the wrong labels first")
 label_lines(ax)
 plt.show()
 
 
 # %% [markdown]
 # **What happened.** (Lines are means over five seeds, bands reach from the lowest to the highest.) Without dropout the
-# network knows nearly all its labels, wrong ones included. The higher the rate, the fewer it knows, and of what it gives
-# up first most was wrong: the judges are read better and better. Beyond that it cannot hold on to the true ones either.
-# Where the turning point lies depends on the number of units and digits; 0.5, the usual advice, is a place to start from.
+# network knows all but a few of the true labels, and most of the wrong ones too. At 0.8 it has given up the greater
+# part of the wrong ones and few of the true: a digit that looks like a hundred others is easier to hold under noise
+# than one that contradicts them. And the judges are read better. At 0.95 the true ones go too. Where the turning point
+# lies depends on the number of units and digits; 0.5, the usual advice, is a place to start from.
 #
 # ### Exercise: the lots that never stop ★★☆
 #
@@ -599,7 +609,8 @@ class MendedNet(nn.Module):
 
     def __init__(self, inputs, hidden, p):
         super().__init__()
-        self.first, self.last, self.p = nn.Linear(inputs, hidden), nn.Linear(hidden, 10), p
+        self.first, self.last = nn.Linear(inputs, hidden), nn.Linear(hidden, 10)
+        self.p = p
 
     def forward(self, x):
         ...  # take this line away when the network is mended
@@ -644,13 +655,13 @@ print(f"evaluation mode {proper:.1f} % right, lots left on {noisy:.1f} %")
 print(f"asked twice, {changed:.0f} % of the answers change")
 print(f"the mean of 30 noisy answers is right in {vote:.1f} %")
 assert (exams[:, 0] - exams[:, 1]).min() > 4 and exams[:, 2].min() > 15
-assert (exams[:, 3] - exams[:, 1]).min() > 3
+assert (exams[:, 3] - exams[:, 1]).min() > 3 and abs(vote - proper) < 2.5
 
 # %% [markdown]
-# **What happened.** Points are lost, and a good part of the answers is settled by lot. If a validation accuracy changes each
-# time you ask, look for a missing `eval()`. The last line is a consolation: averaged over many passes the noisy answers
-# are about as good as the quiet one. That is one way to look at dropout. It trains very many thinned networks which share
-# their weights, and evaluation mode is a cheap stand-in for their vote.
+# **What happened.** Points are lost, and a good part of the answers is settled by lot. If a validation accuracy
+# changes each time you ask, look for a missing `eval()`. The last line is a consolation: averaged over many passes
+# the noisy answers are about as good as the quiet one. That is one way to look at dropout. It trains very many
+# thinned networks which share their weights, and evaluation mode is a cheap stand-in for their vote.
 #
 # ## Break it on purpose: a price that nobody can pay
 #
@@ -659,12 +670,13 @@ assert (exams[:, 3] - exams[:, 1]).min() > 3
 # %% tolerance={"atol": 3.0, "rtol": 0.1}
 PRICED = [PLAIN | {"by_lot": 0.3, "L2": price} for price in (0.0, 3.0, 30.0, 100.0)]
 priced = measure(PRICED, seeds=range(3))
-print(priced.groupby("L2")[["known", "accuracy", "confidence"]].mean().round(1))
+columns = ["true known", "wrong known", "accuracy", "confidence"]
+print(priced.groupby("L2")[columns].mean().round(1))
 per_seed = priced.pivot(index="seed", columns="L2", values="accuracy")
 assert (per_seed[3.0] > per_seed[0.0]).all()
 assert (per_seed[100.0] < per_seed[0.0] - 10).all()
-assert priced[priced["L2"] == 100.0]["known"].max() < 60
-assert priced[priced["L2"] == 100.0]["confidence"].max() < 30
+crushed = priced[priced["L2"] == 100.0]
+assert crushed["true known"].max() < 70 and crushed["confidence"].max() < 30
 
 # %% [markdown]
 # **What happened.** At a strength of 100 each step takes off half of every weight (rate times strength is 0.5), and the
@@ -684,8 +696,8 @@ assert priced[priced["L2"] == 100.0]["confidence"].max() < 30
 fig, axes = plt.subplots(1, 2, figsize=(7, 3.4))
 for name in ("true labels", "30 % by lot"):
     for ax, column, factor in ((axes[0], 2, 1), (axes[1], 1, 100)):
-        runs = factor * curves[name][:, column]  # [3 seeds, 40 epochs]
-        plot_band(ax, range(1, 41), runs, name)
+        runs = factor * curves[name][:, column]  # [3 seeds, 30 epochs]
+        plot_band(ax, range(1, 31), runs, name)
         mean = runs.mean(dim=0)
         at = mean.argmin() if column == 2 else mean.argmax()
         ax.plot(at + 1, mean[at], "ko", markersize=5)
@@ -701,10 +713,10 @@ turn = {}
 for name in ("true labels", "30 % by lot"):
     loss, right = curves[name][:, 2].mean(dim=0), 100 * curves[name][:, 1].mean(dim=0)
     turn[name] = loss.argmin().item() + 1
-    print(f"{name}: loss lowest after epoch {turn[name]:.1f},"
-          f" {loss[-1] / loss.min():.2f} times that at the end;"
-          f" accuracy {right.max() - right[-1]:.1f} points below its best")
-right = {name: 100 * runs[:, 1] for name, runs in curves.items()}  # [3 seeds, 40]
+    print(f"{name}: loss lowest after epoch {turn[name]:.1f}, in the end"
+          f" {loss[-1] / loss.min():.2f} times that")
+    print(f"    accuracy in the end {right.max() - right[-1]:.1f} points below its best")
+right = {name: 100 * runs[:, 1] for name, runs in curves.items()}  # [3 seeds, 30]
 lost = {name: r[:, 2:12].mean(dim=1) - r[:, -1] for name, r in right.items()}
 assert lost["30 % by lot"].min() > 3 and lost["true labels"].max() < 1
 assert turn["30 % by lot"] < turn["true labels"]
@@ -751,7 +763,7 @@ check("day17.patient_stop", patient_stop)
 # > will lower it? And is any of them worth as much as 300 more digits?
 
 # %%
-REMEDIES = [{}, {"L2": 3.0}, {"L1": 0.3}, {"dropout": 0.5}, {"dropout": 0.8},
+REMEDIES = [{}, {"L2": 3.0}, {"L1": 0.35}, {"dropout": 0.5}, {"dropout": 0.8},
             {"smoothing": 0.1}, {"stop": "val_loss"}, {"stop": "val_accuracy"},
             {"digits": 600}]
 study = {}
@@ -775,12 +787,12 @@ def draw_study(metric, unit, title):
         ax.set_title(quality, loc="center", fontsize=11, fontweight="normal")
         ax.set_xlabel(unit)
     fig.suptitle(title, weight="bold")
-    plt.show()
 
 
 # %%
 draw_study("accuracy", "change of accuracy (points)",
            "On clean labels little is gained, on wrong ones much")
+plt.show()
 accuracy = {quality: table(quality, "accuracy") for quality in study}
 
 # %% tolerance={"atol": 2.5, "rtol": 0.25}
@@ -788,12 +800,14 @@ for quality, found in accuracy.items():
     print(f"{quality}, points of accuracy:")
     print(found[["difference", "low", "high"]].round(1).to_string(header=False))
 clean, lots = accuracy["clean labels"], accuracy["30 % by lot"]
-width = (lots["high"] - lots["low"])
+width, gain = lots["high"] - lots["low"], clean["difference"]
 assert (clean["high"].drop("digits 600") < 3).all() and clean.loc["digits 600", "low"] > 0.5
+assert gain["digits 600"] > gain.drop("digits 600").max() + 1
 assert clean.loc["stop val_loss", "high"] < 0 and clean.loc["stop val_accuracy", "high"] < 0
-assert (lots.loc[["L2 3.0", "L1 0.3", "dropout 0.5", "dropout 0.8"], "low"] > 0.5).all()
+assert (lots.loc[["L2 3.0", "L1 0.35", "dropout 0.5", "dropout 0.8"], "low"] > 0).all()
 assert width["stop val_loss"] > 1.5 * width["L2 3.0"]
-assert lots["difference"]["smoothing 0.1"] < 3 < lots["difference"]["L2 3.0"]
+paying = lots["difference"][["L2 3.0", "L1 0.35", "dropout 0.5", "dropout 0.8"]]
+assert lots["difference"]["smoothing 0.1"] < paying.min() - 1
 
 # %% [markdown]
 # **What happened.** (Blue intervals are clear of zero; where one is grey, these runs do not decide.) With *clean labels*
@@ -801,11 +815,12 @@ assert lots["difference"]["smoothing 0.1"] < 3 < lots["difference"]["L2 3.0"]
 # of the digits that watches is missing from the training, and there was hardly anything to stop. Twice the digits are
 # clearly ahead.
 #
-# With *wrong labels* L2, L1 and dropout pay, clearly and by several points. Label smoothing does little. Early stopping has the
-# widest interval: in some seeds 60 doubtful labels pick a good moment, in others a bad one, and five seeds cannot say what
-# it is worth on average. Twenty could. And a warning: among sixteen intervals at 95 %, one may well miss the truth.
+# With *wrong labels* L2, L1 and dropout pay, clearly and by several points. Label smoothing does less than any of them.
+# Stopping by the loss has a very wide interval: in some seeds 60 doubtful labels pick a good moment, in others a bad
+# one, and five seeds do not settle what that is worth on average. More seeds would. And a warning: among sixteen intervals
+# at 95 %, one may well miss the truth.
 #
-# Here the best remedy even looks better than 300 more digits. Is it?
+# How does dropout of 0.8 compare with 300 more digits, when labels are wrong? Both were measured with the same seeds.
 
 # %% tolerance={"atol": 4.0, "rtol": 0.3}
 noisy = study["30 % by lot"]
@@ -818,13 +833,13 @@ print(f"dropout 0.8 minus 600 digits: {row['difference']:.1f} points,"
 assert row["high"] > 0 and row["low"] > -8
 
 # %% [markdown]
-# If that interval holds zero, all you may say is: with so many wrong labels, dropout is in the league of twice the data.
-# And nothing forbids having both.
+# Read the interval before you call a winner. If it holds zero, all you may say is: with so many wrong labels, dropout is in
+# the league of twice the data. And nothing forbids having both.
 #
 # ## Honest, too honest?
 #
 # Accuracy asks which class comes first. Day 12 asked whether a confidence of 90 % is right nine times in ten. The plain
-# network is too sure of itself; smoothing the labels keeps it from ever being told "one hundred percent".
+# network, with clean labels, is too sure of itself; smoothing the labels keeps it from ever being told "one hundred percent".
 #
 # > **Predict.** With clean labels: what does each remedy do to the calibration error? And label smoothing, of all? And
 # > with 30 % of the labels by lot?
@@ -832,6 +847,7 @@ assert row["high"] > 0 and row["low"] > -8
 # %%
 draw_study("off", "change of calibration error (points)",
            "Less sure is not the same as honest")
+plt.show()
 
 # %% tolerance={"atol": 3.0, "rtol": 0.25}
 off = {quality: table(quality, "off") for quality in study}
@@ -845,7 +861,10 @@ for quality, frame in study.items():
               f" calibration error {error:.1f}")
 assert (off["clean labels"].loc[["L2 3.0", "dropout 0.5"], "high"] < 0).all()
 assert off["clean labels"].loc["smoothing 0.1", "low"] > 1
-assert (off["30 % by lot"].loc[["L1 0.3", "dropout 0.8"], "low"] > 4).all()
+noisy_means = study["30 % by lot"].groupby(["L2", "L1", "dropout"])[
+    ["confidence", "accuracy"]].mean()
+paid = noisy_means.drop(index=(0.0, 0.0, 0.0))  # the four that gained accuracy
+assert (paid["confidence"] < paid["accuracy"] - 4).all() and len(paid) == 4
 sure, right, _ = chosen["clean labels", "plain"]
 assert sure > right + 4
 sure, right, _ = chosen["clean labels", "smoothing"]

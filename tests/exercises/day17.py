@@ -307,8 +307,8 @@ ANSWERS = {
     "day17.l1_step": Answers(
         right=[l1_by_torch, l1_by_cases],
         wrong=[
-            (l1_past_zero, "come out on the other side"),
-            (l1_subgradient, "come out on the other side"),
+            (l1_past_zero, "come out beyond zero"),
+            (l1_subgradient, "come out beyond zero"),
             (l1_without_rate, "not the strength alone"),
             (l1_other_order, "in the other order"),
             (l1_without_sign, "forgets the sign"),

@@ -71,9 +71,9 @@ def decay_matrices(model, rate, decay):
 check("day17.decay_matrices", decay_matrices)
 
 # %% [markdown]
-# `no_grad`, because autograd refuses to have a leaf that it watches changed in place. `mul_`, because the optimizer holds the same
-# objects: `p = p * ...` would make a new tensor and leave the model as it was. With a gradient of zero `AdamW` does the
-# same and nothing else:
+# `no_grad`, because autograd refuses to have a leaf that it watches changed in place. `mul_`, because the optimizer
+# holds the same objects: `p = p * ...` would make a new tensor and leave the model as it was. With a gradient of zero
+# `AdamW` does the same and nothing else:
 
 # %%
 layer, twin = nn.Linear(3, 2), nn.Linear(3, 2)
@@ -119,7 +119,8 @@ class MendedNet(nn.Module):
 
     def __init__(self, inputs, hidden, p):
         super().__init__()
-        self.first, self.last, self.p = nn.Linear(inputs, hidden), nn.Linear(hidden, 10), p
+        self.first, self.last = nn.Linear(inputs, hidden), nn.Linear(hidden, 10)
+        self.p = p
 
     def forward(self, x):
         h = self.first(x).relu()
@@ -160,15 +161,15 @@ def patient_stop(values, patience, min_delta=0.0, mode="min"):
 check("day17.patient_stop", patient_stop)
 
 # %% [markdown]
-# Turning the signs leaves one direction to think about. There are two records: `kept` is the best of all, and `mark` is
-# what the next value has to beat by more than `min_delta`. They differ after a small improvement, which is worth keeping but not worth
-# waiting for. The package's `EarlyStopping` agrees:
+# Turning the signs leaves one direction to think about. There are two records: `kept` is the best of all, and `mark`
+# is what the next value has to beat by more than `min_delta`. They differ after a small improvement, which is worth
+# keeping but not worth waiting for. The package's `EarlyStopping` agrees:
 
 # %%
 values = [2.0, 1.0, 0.9375, 0.96875, 0.5]
 watcher, model, seen = EarlyStopping("val_loss", 2, min_delta=0.25), nn.Linear(1, 1), 0
 while not watcher.stop:
-    nn.init.constant_(model.weight, seen)  # so that the weights say which epoch they are from
+    nn.init.constant_(model.weight, seen)  # the weights say which epoch they are from
     watcher.see({"val_loss": values[seen]}, model)
     seen += 1
 watcher.restore(model)
