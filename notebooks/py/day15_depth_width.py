@@ -55,7 +55,7 @@ use_style()
 # ## Look first
 #
 # Many small runs say more than one large one, so there are few digits today: 1,000 to train on, 2,000 others to
-# validate. And they are made half as large. That saves time, and it is fairer to depth: with 784 inputs nearly all of a
+# validate. And they are made half as large. That saves time, and it is fairer to depth: with 784 inputs most of a
 # small budget would go into the first layer, whatever comes after it.
 
 # %%
@@ -252,8 +252,8 @@ assert again["cached"].all()
 # For each run with `row[factor] == level`, find the run with `row[factor] == baseline` that agrees with it in the seed
 # and in all other factors (there is at most one; without one, the run is left out). The difference is score minus score
 # of the baseline. Runs of one seed belong together, so first average the differences of each seed; then return `(mean,
-# low, high)` over the seeds: mean ± factor × standard deviation (with $n - 1$) / $\sqrt n$, where `t95[n]` is the
-# factor for `n` seeds. At least two seeds will have a pair.
+# low, high)` over the seeds: mean ± `t95[n]` × standard deviation / $\sqrt n$, with $n$ the number of seeds that have a
+# pair (at least two), and $n - 1$ in the denominator of the standard deviation.
 #
 # With the scores 0.5 and 0.7 for widths 8 and 16 at seed 0, 0.6 and 0.7 at seed 1, and `t95 = {2: 12.7}`, the
 # differences are 0.2 and 0.1 and the answer is about `(0.15, -0.485, 0.785)`. (Two seeds are few.)
@@ -437,7 +437,7 @@ label_lines(left)
 plot_effects(by_depth, right, unit="points")
 right.set_yticks([0, -1, -2], [f"{depth} layers" for depth in depths[1:]])
 right.set_xlabel("validation: points against one layer")
-fig.suptitle("Equal budgets: two layers are no better than one, eight are worse",
+fig.suptitle("Equal budgets: one or two layers lead, eight fall behind",
              fontweight="bold", x=0.01, ha="left")
 assert (runs(deep, "training", "depth")[:, 3] < 95).all()
 plt.show()
@@ -485,8 +485,8 @@ assert milliseconds[8] > milliseconds[1]
 
 
 # %% [markdown]
-# Layers have to wait for each other: eight products in a row of small matrices keep a machine busier with fetching
-# and carrying than a single one of a large matrix. Nobody can compute layer 5 before layer 4. Width can be spread over
+# Layers have to wait for each other: nine products in a row of small matrices keep a machine busier with fetching
+# and carrying than two products of larger ones. Nobody can compute layer 5 before layer 4. Width can be spread over
 # the cores of a processor, depth cannot.
 #
 # ## What depth is good for
@@ -532,7 +532,8 @@ fig, axes = plt.subplots(1, 3, figsize=(7, 2.4), sharey=True)
 for ax, depth in zip(axes, (1, 3, 6), strict=True):
     ax.plot(line, folder(depth)(line).detach(), linewidth=1.2)
     ax.set(xlabel="$x$", xticks=[0, 0.5, 1])
-    ax.set_title(f"{depth} layers: {pieces(folder(depth))} pieces", fontsize=11)
+    name = f"{depth} layer{'s' * (depth > 1)}"
+    ax.set_title(f"{name}: {pieces(folder(depth))} pieces", fontsize=11)
 fig.suptitle("Each layer of two units doubles the pieces",
              fontweight="bold", x=0.01, ha="left")
 assert [pieces(folder(depth)) for depth in (1, 2, 3, 6, 10)] == [2, 4, 8, 64, 1_024]
@@ -634,10 +635,10 @@ plt.show()
 assert lost[8] > -5
 
 # %% [markdown]
-# **What happened.** A few numbers go a long way. Even a single one reads far more than guessing: the digits line up on
-# it, each with a stretch of the line. And look at the gap: with few numbers it is not much smaller than with many. A
-# bottleneck takes away capacity, and yet it was no remedy for overfitting here. Whether eight numbers still cost
-# anything is for the last interval above to say.
+# **What happened.** A few numbers go a long way. Even a single one reads far more than guessing, though all ten digits
+# have to line up on it. And look at the gap: with few numbers it is not much smaller than with many. A bottleneck takes
+# away capacity, and yet it was no remedy for overfitting here. Whether eight numbers still cost anything is for the
+# last interval above to say.
 #
 # Two numbers have a charm of their own: you can look at everything the network knows. Each mark below is a new digit at
 # the place where the bottleneck puts it, and each colour is a region that the second half reads as one class.
@@ -732,6 +733,7 @@ print(plain[["seed", "training", "validation", "different_answers"]].round(1)
       .to_string(index=False))
 often = 100 * train_y.bincount().max().item() / len(train_y)
 print(f"most frequent training digit: {often:.1f} % of them")
+assert parameters(64, 30) > 2 * max(BUDGET, parameters(256, 1)), "no lack of weights"
 assert plain["training"].max() < often + 2 and (plain["different_answers"] == 1).all()
 
 
@@ -837,7 +839,7 @@ check("day15.first_remedy", first_remedy)
 # - **Diagnosis**: training low, validation low: underfits, wants capacity. Training high, validation low: overfits,
 #   wants data. Training near guessing in spite of many parameters: does not train, wants help.
 # - **Depth and bottlenecks**: layers can fold what others folded, and a few numbers carry most of a digit. But on these
-#   digits two layers were not better than one, eight were worse, and thirty did not train at all.
+#   digits our runs could not tell two layers from one, eight were worse, and thirty did not train at all.
 #
 # ## What to try next
 #
@@ -845,7 +847,7 @@ check("day15.first_remedy", first_remedy)
 #   move? A larger run might well decide between one layer and two.
 # - Give eight layers other rates, 0.001 and 0.01, with a factor `"rate"` in the grid. Do rate and depth interact?
 # - Make a fifth of the training labels wrong, sweep the width in small steps around the one that learns them all by
-#   heart, and train for 2,000 steps. Is there a bump?
+#   heart, and train for 2,000 steps. Is there a dip?
 # - Can training *find* the zigzag? Train an MLP of six layers of two units on points of `folder(6)`, and one of 64
 #   units. Which comes nearer, and why?
 #
