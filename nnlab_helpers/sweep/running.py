@@ -101,12 +101,21 @@ def _checked_seeds(seeds: Iterable[int]) -> list[int]:
 
 def _in_parallel(calls: Sequence[tuple[Any, ...]], n_jobs: int) -> Iterator[tuple[int, Record]]:
     """Yield the records as they come, each with its number."""
-    from joblib import Parallel, delayed
+    from joblib import Parallel, delayed, effective_n_jobs
 
-    if calls:
-        # One run to a task, as runs take seconds; and no more of them under way than can run.
-        parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
-        yield from parallel(delayed(_one_run)(*call) for call in calls)
+    if not calls:
+        return
+    tasks = [delayed(_one_run)(*call) for call in calls]
+    # One run to a task, as runs take seconds; and no more of them under way than can run.
+    options: dict[str, Any] = {"n_jobs": n_jobs, "batch_size": 1, "pre_dispatch": "2*n_jobs"}
+    try:
+        parallel = Parallel(return_as="generator_unordered", **options)
+    except ValueError:  # a backend that gives its results all at once (Ray's, multiprocessing): so in small bundles
+        bundle = 2 * effective_n_jobs(n_jobs)
+        for start in range(0, len(tasks), bundle):
+            yield from Parallel(**options)(tasks[start : start + bundle])
+    else:
+        yield from parallel(tasks)
 
 
 def _one_run(number: int, run: Run, config: Config, description: Any, seed: int, version: str) -> tuple[int, Record]:
