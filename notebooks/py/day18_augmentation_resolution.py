@@ -125,7 +125,7 @@ angles = 360 * torch.rand(50, generator=dice(2), device=device) - 180
 assert torch.equal(move(some, *by, most=2), shift(some, *by, most=2))
 assert torch.equal(move(some, *by, most=2), Shift(2)(some, generator=dice(1)))
 assert torch.equal(add_noise(some, 0.3, dice(3)), Noise(0.3)(some, generator=dice(3)))
-torch.testing.assert_close(turn(some, angles), rotate(some, angles), rtol=1e-3, atol=1e-4)
+assert torch.allclose(turn(some, angles), rotate(some, angles), rtol=1e-3, atol=1e-4)
 print("shift and noise are the package's to the last pixel, rotation up to rounding")
 
 # %% [markdown]
@@ -255,15 +255,15 @@ def run(config, seed):
 
 
 # %% [markdown]
-# Five seeds for each kind. `effects` compares with "none", seed by seed, so with the same 300 digits and the same
+# Four seeds for each kind. `effects` compares with "none", seed by seed, so with the same 300 digits and the same
 # initial weights.
 #
-# > **Predict.** Seven changes, judged on *plain* digits, as they are. Which help, which harm, which do nothing that five
+# > **Predict.** Seven changes, judged on *plain* digits, as they are. Which help, which harm, which do nothing that four
 # > seeds could show? Write down a sign for each, and a number of points for the best and the worst.
 
 # %% tolerance={"atol": 2.5, "rtol": 0.05}
 kinds = list(KINDS)
-frame = sweep(run, {"augment": kinds}, seeds=range(5),
+frame = sweep(run, {"augment": kinds}, seeds=range(4),
               cache=cache_folder("day18_augment"), n_jobs=1)
 print(f"none: {frame[frame['augment'] == 'none']['on plain'].mean():.1f} % right")
 table = effects(frame, "on plain", baseline={"augment": "none"})
@@ -278,13 +278,15 @@ plt.show()
 assert gain.low["shift"] > 0 and gain.low["shift + turn"] > 0
 assert gain.high["flip"] < 0 and gain.high["turn 90"] < 0
 assert -2 < gain.difference["turn 15"] < gain.difference["shift"]
-assert gain.low["noise"] < 0 < gain.high["noise"] and gain.difference["erase"] < 1
+assert max(gain.low["noise"], gain.low["erase"]) < 0
+assert max(gain.difference["noise"], gain.difference["erase"]) < 2
 assert abs(gain.difference["shift + turn"] - gain.difference["shift"]) < 3
 
 # %% [markdown]
-# **What happened.** Blue intervals lie on one side of zero, grey ones hold it: there five seeds cannot tell. The shift
+# **What happened.** Blue intervals lie on one side of zero, grey ones hold it: there four seeds cannot tell. The shift
 # pays most: digits do lie a little off the middle, and 300 of them do not show all the places. The small turn adds
-# little, alone or after the shift. Whether noise helps, the data does not decide; erasing, at this dose, does not. The
+# little, alone or after the shift. Noise and erasing, at this dose, show no gain; whether they
+# harm, read off their bars. The
 # quarter turn and the mirror *harm*, and for different reasons. A 2 that lies on its side is still a 2, but nobody
 # hands it in, so the network pays for a skill it never needs. A mirrored 5 is not even a 5. In each of them one half of
 # the claim is false.
@@ -327,7 +329,7 @@ for trained_with, judged_on in (("shift", "noise"), ("erase", "noise"),
     row = cross.set_index("level").loc[trained_with]
     print(f"trained with {trained_with:6} judged on {judged_on:8}"
           f"{row.difference:+6.1f} points, from {row.low:+.1f} to {row.high:+.1f}")
-    assert judged_on != "noise" or row.high < 0
+    assert judged_on != "noise" or row.difference < -4
 
 
 # %% [markdown]
@@ -421,7 +423,7 @@ def run_glass(config, seed):
 # > points, and with which sign?
 
 # %% tolerance={"atol": 2.5, "rtol": 0.1}
-glass_frame = sweep(run_glass, {"augment": ["none", "flip"]}, seeds=range(5),
+glass_frame = sweep(run_glass, {"augment": ["none", "flip"]}, seeds=range(4),
                     cache=cache_folder("day18_glass"), n_jobs=1)
 there = effects(glass_frame, "behind glass").iloc[0]
 here = gain.loc["flip"]
@@ -471,7 +473,7 @@ def half_turn(x, generator):
 KINDS["half turn"] = half_turn
 turned = sweep(run, [{"augment": "half turn"}], seeds=range(4),
                cache=cache_folder("day18_half_turn"), n_jobs=1)
-upright = frame[frame["augment"] == "none"][:4].reset_index()
+upright = frame[frame["augment"] == "none"].reset_index()
 for pair in ("0 as 0", "1 as 1", "6 as 6", "6 as 9", "9 as 9", "9 as 6"):
     print(f"{pair}: {upright[pair].mean():4.0f} % upright,"
           f" {turned[pair].mean():4.0f} % with half turns")
@@ -629,15 +631,15 @@ for size in (7, 10, 14, 20, 28):
 
 # %% tolerance={"atol": 2.5, "rtol": 0.05}
 BLOWN_UP = "14, blown up to 28"
-views = {size: large.resize(size) for size in (7, 10, 14, 20, 28)}
-views[BLOWN_UP] = views[14].resize(28)
+views = {7: large.resize(7), 10: large.resize(10), 14: small,
+         20: large.resize(20), 28: large, BLOWN_UP: small.resize(28)}
 
 
 def run_size(config, seed):
     view = views[config["size"]]
     rows, scale = torch.randperm(3_000)[:400], Normalize.from_images(view, pool)
     model = Reader(view.images.shape[-1]).to(device)
-    train(model, view, rows, None, seed, epochs=12, scale=scale)
+    train(model, view, rows, None, seed, epochs=9, scale=scale)
     x = view.images[judging].to(device).float() / 255
     return {"accuracy": share(read(model, x, scale) == judge_y)}
 
@@ -740,7 +742,7 @@ def run_scale(config, seed):
 
 # %% [markdown]
 # Plain SGD, forty steps. First all scales get the common rate 0.3, and each gets three rates around the size that suits
-# it. The best of those is chosen by the 1,000 digits for choosing. Then come five *fresh* seeds at the chosen rates, judged by
+# it. The best of those is chosen by the 1,000 digits for choosing. Then come four *fresh* seeds at the chosen rates, judged by
 # the judge: a rate that was merely lucky has to prove itself again.
 #
 # > **Predict.** At the common rate, who loses? And who is last when each has its own best rate?
@@ -755,7 +757,7 @@ tried = sweep(run_scale, grid, seeds=range(2),
 means = tried.groupby(["scale", "rate"], sort=False).mean(numeric_only=True)
 best = {name: means.loc[name]["chosen"].idxmax() for name in SCALES}
 final = sweep(run_scale, [{"scale": n, "rate": best[n]} for n in SCALES],
-              seeds=range(10, 15), cache=cache_folder("day18_scale"), n_jobs=1)
+              seeds=range(10, 14), cache=cache_folder("day18_scale"), n_jobs=1)
 own = final.groupby("scale", sort=False).mean(numeric_only=True)
 for name in SCALES:
     print(f"{name:9} at 0.3: {means.loc[name, 0.3]['judged']:3.0f} %  "
