@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +31,7 @@ def _fans(shape: Sequence[int]) -> tuple[int, int]:
 )
 def starting_std(answer: Callable[..., Any], t: Trial) -> None:
     """Linear layers and kernels of one to three dimensions, and a scheme that there is none of."""
-    shapes = [(16, 8), (8, 16), (16, 8, 2, 2), torch.Size((6, 1, 5, 5)), (7, 3, 4), (4, 5, 3, 2, 3)]
+    shapes = [(10, 8), (8, 10), (10, 8, 2, 2), torch.Size((6, 1, 5, 5)), (7, 3, 4), (4, 5, 3, 2, 3)]
     shapes += [tuple(t.randint(2, 90, 2).tolist()), tuple(t.randint(2, 9, 4).tolist())]
     for shape in shapes:
         n_in, n_out = _fans(shape)
@@ -41,10 +41,10 @@ def starting_std(answer: Callable[..., Any], t: Trial) -> None:
             flat = math.sqrt(2 / (shape[1] if scheme == "he" else shape[0] + shape[1]))
             mixed = math.sqrt(2 / (n_in + shape[0]))
             known = {
+                "Those two are swapped: which of them is for ReLU, with fan-in alone?": other,
                 "The places of the kernel are missing: each of them brings an input of its own.": any_of(flat, mixed),
                 "That is the variance; the standard deviation is its root.": right**2,
                 "That belongs to the outputs: the second number of the shape is the inputs.": math.sqrt(2 / n_out),
-                "Those two are swapped: which of them is for ReLU, with fan-in alone?": other,
                 "The 2 is missing.": right / math.sqrt(2),
                 "That would be the limit of a uniform distribution; its deviation is asked for.": right * math.sqrt(3),
             }
@@ -103,7 +103,7 @@ def diagnose(answer: Callable[..., Any], t: Trial) -> None:
     """Networks that die, explode, come back, and live, with limits just met and numbers that are none."""
     nan, inf = math.nan, math.inf
     cases: list[list[float]] = [
-        [2.0, 0.5, 0.1, 0.01, 0.001],
+        [2.0, 0.5, 0.1, 0.015, 0.012, 0.003, 0.001],
         [1.0, 0.9, 1.1],
         [0.5, 4.0, 60.0, 900.0],
         [8.0, 0.5, 0.25, 0.5],
@@ -115,6 +115,8 @@ def diagnose(answer: Callable[..., Any], t: Trial) -> None:
         [1.0, 200.0, 0.001, 1.0],
         [1.0, 0.001, 500.0, nan],
         [4.0],
+        [2.0, 1.0, 201.0, 1.0],
+        [2.0, 1.0, 0.0199, 1.0],
         [1.0, 0.02, 0.0004, 0.5],
         [3.0, 1.0, 0.0, 0.0],
     ]
@@ -124,7 +126,7 @@ def diagnose(answer: Callable[..., Any], t: Trial) -> None:
     for spreads in cases:
         right = _diagnosis(spreads)
         got = t.call(answer, list(spreads))
-        shown = f"spreads {[round(s, 4) for s in spreads]}" if len(spreads) < 6 else f"{len(spreads)} spreads"
+        shown = f"spreads {[round(s, 4) for s in spreads]}" if len(spreads) < 8 else f"{len(spreads)} spreads"
         if isinstance(got, list):
             got = tuple(got)
         if got == right:
@@ -161,7 +163,8 @@ def diagnose(answer: Callable[..., Any], t: Trial) -> None:
 def mended_batch_norm(answer: Callable[..., Any], t: Trial) -> None:
     """Training, evaluation, and a journey through a state_dict."""
     for units, count in ((3, 5), (7, 4)):
-        batches = [t.randn(count, units) * 3 + 2 for _ in range(3)]
+        widths = torch.tensor([3.0, 0.003, 1.0, 2.0, 0.5, 3.0, 1.0])[:units]  # in the second unit, eps counts
+        batches = [t.randn(count, units) * widths + 2 * widths for _ in range(3)]
         ours = t.call(answer, units)
         t.require(isinstance(ours, nn.Module), f"an nn.Module was expected, got {type(ours).__name__}")
         theirs = nn.BatchNorm1d(units, affine=False)
@@ -199,8 +202,10 @@ def _running_averages(ours: nn.Module, theirs: nn.BatchNorm1d, batches: list[Ten
 
 
 def _evaluation(ours: nn.Module, theirs: nn.BatchNorm1d, batch: Tensor, t: Trial) -> None:
-    ours.eval()
-    theirs.eval()
+    for layer in (ours, theirs):
+        layer.eval()
+        with torch.no_grad():
+            torch.select(cast(Tensor, layer.running_var), 0, 1).fill_(2e-5)  # where eps counts
     mean, var = (getattr(ours, name).clone() for name in ("running_mean", "running_var"))
     got = t.call(ours, batch)
     known = {
@@ -209,9 +214,9 @@ def _evaluation(ours: nn.Module, theirs: nn.BatchNorm1d, batch: Tensor, t: Trial
         )
     }
     t.expect(got, theirs(batch), given="a batch in evaluation mode", known=known, rtol=1e-3, atol=1e-4)
-    t.expect(t.call(ours, batch[:1]), theirs(batch[:1]), given="a single sample in evaluation mode", rtol=1e-3)
     kept = torch.equal(ours.running_mean, mean) and torch.equal(ours.running_var, var)  # type: ignore[arg-type]
     t.require(kept, "a look in evaluation mode changed the running averages", "Only training may write them.")
+    t.expect(t.call(ours, batch[:1]), theirs(batch[:1]), given="a single sample in evaluation mode", rtol=1e-3)
 
 
 def _through_a_file(
@@ -240,7 +245,7 @@ def _through_a_file(
     title="Fold it away",
     stars=3,
     hints=(
-        "In evaluation mode: (z - running_mean) * scale + norm.bias, where scale = norm.weight / sqrt(running_var + eps).",
+        "Evaluation mode: (z - running_mean) * scale + norm.bias, where scale = norm.weight / sqrt(running_var + eps).",
         "Put z = W x + b into it. Each row of W is multiplied by its unit's scale: scale[:, None] * linear.weight.",
         "The new bias is (b - running_mean) * scale + norm.bias, with b = 0 where the linear layer has none.",
     ),
@@ -323,7 +328,7 @@ def _thirty(width: int, sizes: Sequence[int], nested: bool) -> nn.Module:
     hints=(
         "How many layers does the loop meet in a network made of blocks? model.children() knows only the outermost.",
         "He's formula wants the number of *inputs*: which of the two numbers of weight.shape is that?",
-        "model.modules() finds all layers; std = math.sqrt(2 / layer.weight.shape[1]); a bias, where there is one, is 0.",
+        "model.modules() finds all layers; std = math.sqrt(2 / layer.weight.shape[1]); a bias, if there is one, is 0.",
     ),
     learned="Three slips, none of which raises an error: a network that does not learn is the only message they send.",
 )

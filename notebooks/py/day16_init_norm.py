@@ -242,8 +242,8 @@ for (scheme, distribution), draw in theirs.items():
 # A linear layer's weight has the shape `(outputs, inputs)`. A convolution's has `(output channels, input channels,
 # height, width)`, and here is the catch: one output is the sum over *all* input channels and *all* places of the
 # kernel, so $n_{\text{in}}$ = input channels × height × width, and $n_{\text{out}}$ in the same way, with the output
-# channels. There may be one, two or three such axes after the channels. For `(16, 8)` and `"he"` the answer is 0.5;
-# for `(16, 8, 2, 2)` and `"he"` it is 0.25.
+# channels. There may be one, two or three such axes after the channels. For `(10, 8)` and `"he"` the answer is 0.5;
+# for `(10, 8, 2, 2)` and `"he"` it is 0.25.
 #
 # Stuck? `hint("day16.starting_std")` gives a first nudge, and a stronger one each time you ask again.
 
@@ -399,8 +399,8 @@ plt.show()
 # last. A layer is *silent* if its spread is less than 0.01 times that of the **first** layer, and *too loud* if it
 # is more than 100 times that, or not a finite number (`nan` or `inf`). The first layer's spread is finite and
 # positive. Return a tuple for the first layer that is silent or too loud: `("dies", k)` or `("explodes", k)`, where
-# `k` is its position, counted from 0. If there is none, `("lives", None)`. For `[2.0, 0.5, 0.1, 0.01, 0.001]` it is
-# `("dies", 3)`, as 0.01 is less than 0.02.
+# `k` is its position, counted from 0. If there is none, `("lives", None)`. For `[2.0, 0.5, 0.1, 0.015, 0.012]` it is
+# `("dies", 3)`, as 0.015 is less than 0.02.
 
 # %%
 def diagnose(spreads):
