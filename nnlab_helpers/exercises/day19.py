@@ -132,6 +132,7 @@ def free_shortcut(answer: Callable[..., Any], t: Trial) -> None:
     """Odd and even sides, several strides, as many channels as before, another dtype, and too few channels."""
     line = torch.tensor([[[[1.0, 2.0, 3.0]]]])
     cases = [
+        (torch.arange(1.0, 10.0).view(1, 1, 3, 3), 2, 2),
         (line, 2, 2),
         (line, 1, 1),
         (t.randn(2, 3, 5, 4), 5, 2),
@@ -151,6 +152,7 @@ def free_shortcut(answer: Callable[..., Any], t: Trial) -> None:
                 "The zeros need the dtype of x: x.new_zeros(...) has it.",
             )
         known: dict[str, Any] = {
+            "`stride` is not used.": wrong("no stride"),
             "The zeros stand in front; they belong behind the old channels.": wrong("in front"),
             "The zeros stand on both sides; they belong behind the old channels.": wrong("both sides"),
             "The new channels are copies; they should be zeros.": wrong("copied"),
@@ -158,7 +160,6 @@ def free_shortcut(answer: Callable[..., Any], t: Trial) -> None:
             "That is the upper left corner; take every `stride`-th row and column.": wrong("cropped"),
             "Begin with the first row and column, not with the second.": wrong("second"),
             "Only the rows are thinned out; the columns are, too.": wrong("rows only"),
-            "`stride` is not used.": wrong("no stride"),
         }
         want = wrong()
         if isinstance(got, Tensor) and got.shape != want.shape:
@@ -226,7 +227,7 @@ def _sizes(channels: int, branches: Branches, mistake: str = "") -> tuple[int, i
         "A window of k x k pixels over c channels has k * k * c weights, and there is one such window for each output.",
         "for kernel, out in branch: weights += kernel**2 * width * out; width = out. The branch adds its last width.",
     ),
-    learned="GoogLeNet's first block gives 256 channels from 192, and nearly four fifths of its weights are in the 3x3 branch.",
+    learned="GoogLeNet's first block makes 256 channels of 192; nearly four fifths of its weights are its 3x3 branch.",
 )
 def branch_sizes(answer: Callable[..., Any], t: Trial) -> None:
     """One branch, several, bare poolings, and the first block of GoogLeNet."""

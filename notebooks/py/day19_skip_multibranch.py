@@ -14,7 +14,7 @@
 # *Reading: about 40 minutes. Running: under 30 seconds on two CPU cores. Builds on
 # [day 7](day07_lenet.ipynb), [day 15](day15_depth_width.ipynb) and [day 16](day16_init_norm.ipynb).*
 #
-# Take a network that learns, and put eighteen more layers into it. It should be at least as good: the new layers need
+# Take a network that learns, and put sixteen more layers into it. It should be at least as good: the new layers need
 # only pass on what they get. In fact it may not learn at all. In 2015 a single plus sign ended this, and networks grew
 # from twenty layers to a thousand. Today you write that plus, see what it does to a gradient, and meet two relatives:
 # layers that stand side by side instead of in a row, and skips that carry a picture around a bottleneck.
@@ -69,7 +69,8 @@ plt.show()
 
 # %% [markdown]
 # All classifiers of today are trained by the same few lines and judged by two numbers: the loss on the digits they
-# were trained on, and the accuracy on those they were not.
+# were trained on, and the accuracy on those they were not. `settle` lets the rate fall along a cosine (day 10); the
+# networks with convolutions will want that.
 
 # %%
 def train(model, steps=40, batch=64, rate=6e-3, settle=False):
@@ -233,7 +234,7 @@ for keep, name in ((1.0, "with skips"), (0.0, "plain")):
     sizes = [gradient_sizes(untrained(s, keep=keep, norm=False)) for s in range(3)]
     plot_band(ax, range(19), torch.stack(sizes), name)
     first[name] = torch.stack(sizes)[:, 0]
-    print(f"{name:10}: from {first[name].min():.0e} to {first[name].max():.0e}"
+    print(f"{name:10}: from {first[name].min():.1e} to {first[name].max():.1e}"
           " at the first layer")
 ax.set(yscale="log", xlabel="behind layer", xticks=range(0, 19, 3))
 ax.set_ylabel("gradient (share of the last)")
@@ -308,7 +309,7 @@ assert size.min() > 0.05, "the gradient is not lost, thanks to the normalisation
 # %% [markdown]
 # **What happened.** With normalisation the gradient arrives in a healthy size even in the plain tower (the last line).
 # Yet two readings of one digit get gradients that have less and less in common as the tower grows. What arrives is
-# close to noise, and steps along noise cancel. Balduzzi and others (2017) called it the *shattered gradients* problem.
+# closer and closer to noise, and steps along noise cancel. Balduzzi and others (2017) called it the *shattered gradients* problem.
 # With skips the direction survives, since the 1 in $1 + J$ passes it on unbent.
 #
 # ## Eighteen layers that learn
@@ -326,7 +327,7 @@ for depth in DEPTHS:
 gains = pd.concat(gains).set_index("depth")
 print(gains[["difference", "low", "high", "seeds"]].round(1))
 assert gains.loc[18, "low"] > 20 and gains.loc[6, "low"] > 0
-assert gains.loc[18, "low"] > gains.loc[2, "high"]
+assert gains.loc[18, "low"] > gains.loc[2, "high"] and gains.loc[2, "low"] < 0
 
 # %%
 fig, ax = plt.subplots(figsize=(7, 3.2))
@@ -343,17 +344,17 @@ ax.set_title("Without skips depth ruins the tower, with them hardly")
 label_lines(ax)
 plt.show()
 assert read["with skips"][18].min() > 60 and read["plain"][18].max() < 40
+assert read["with skips"][18].mean() < read["with skips"][2].mean() + 3
 
 # %% [markdown]
-# **What happened.** The interval of the gain lies above zero at 6 layers and far above it at 18. The same weights,
-# the same starts, one plus: the tower that guessed now reads. But compare the skip's own line with itself: 18
-# layers are not *better* than 2 here. A skip takes away what depth costs; whether depth brings anything is
-# a question of the task, and forty steps on 2,000 small digits do not need it.
+# **What happened.** At 2 layers the interval of the gain holds zero; at 6 it lies above, at 18 far above it. As many
+# weights, the same starts, one plus: the tower that guessed now reads. But follow its own line to the right: 18 layers
+# are not *better* than 2 here. A skip takes away what depth costs. Whether depth brings anything is a question of the
+# task, and forty steps on 2,000 small digits do not need it.
 #
 # ## Break it on purpose: half a skip
 #
-# "The signal and its change, half of each, so that nothing grows": a sensible thought, and half a mistake. Let
-# `keep` be 0.5.
+# With each skip the sum grows. So why not keep half of the old and add the new? A sensible thought. Let `keep` be 0.5.
 #
 # > **Predict.** Through 18 layers, how much of the skip's own path is left? Does the tower learn as with a whole skip, as
 # > without one, or in between?
@@ -363,13 +364,13 @@ print(f"0.5 to the power of 18: {0.5**18:.0e}")
 halves = sweep(run_tower, {"depth": [18], "keep": [1.0, 0.5, 0.0]}, seeds=range(3),
                cache=cache, n_jobs=1, progress=False)
 for keep, runs in halves.groupby("keep")["accuracy"]:
-    print(f"keep {keep}: accuracy {runs.mean():.0f} % (from {runs.min():.0f}"
-          f" to {runs.max():.0f})")
+    print(f"keep {keep}: accuracy {runs.mean():.1f} % (from {runs.min():.1f}"
+          f" to {runs.max():.1f})")
 whole, half = (halves[halves["keep"] == k]["accuracy"].values for k in (1.0, 0.5))
-assert (whole > half + 20).all() and 0.5**18 < 1e-5
+assert (whole > half + 20).all() and half.max() < 45
 lost = torch.stack([gradient_sizes(untrained(s, keep=0.5, norm=False))[0]
                     for s in range(3)])
-print(f"gradient at the first layer: {lost.max():.0e} of the last, at most")
+print(f"gradient at the first layer: {lost.max():.1e} of the last, at most")
 assert lost.max() < 0.01
 
 # %% [markdown]
@@ -452,7 +453,7 @@ print("parameters:", count_parameters(resnet()), "with skips,",
       count_parameters(resnet(skip=False)), "without")
 seed_everything(0)
 reads = judge(train(resnet(), batch=32, rate=2e-2, settle=True))["accuracy"]
-print(f"after 40 steps it reads {reads:.0f} % of the digits")
+print(f"after 40 steps it reads {reads:.1f} % of the digits")
 assert reads > 50
 
 
@@ -579,12 +580,12 @@ assert max(sizes.values()) < 1.1 * min(sizes.values())
 
 
 # %% [markdown]
-# > **Predict.** Forty steps, three seeds each. Which of the two intervals, each compared with the plain block, leaves zero
+# > **Predict.** Thirty steps, three seeds each. Which of the two intervals, each compared with the plain block, leaves zero
 # > out?
 
 # %% tolerance={"atol": 12, "rtol": 0.8}
 def run_kind(config, seed):
-    return judge(train(around(config["kind"]), batch=32, rate=2e-2, settle=True))
+    return judge(train(around(config["kind"]), steps=30, rate=2e-2, settle=True))
 
 
 kinds = sweep(run_kind, {"kind": KINDS}, seeds=range(3), n_jobs=1, progress=False,
@@ -592,12 +593,16 @@ kinds = sweep(run_kind, {"kind": KINDS}, seeds=range(3), n_jobs=1, progress=Fals
 print(kinds.groupby("kind", sort=False)["accuracy"].agg(["mean", "min", "max"]).round(1))
 table = effects(kinds, "accuracy")
 print(table[["level", "difference", "low", "high"]].round(1))
+plot_effects(table, unit="accuracy (points)")
+plt.title("Grey, and across zero: three seeds do not decide", x=-0.4)
+plt.show()
 assert (table["low"] < 0).all() and (table["high"] > 0).all()
 assert (table["high"] - table["low"]).min() > 4
 
 # %% [markdown]
 # **What happened.** Neither does. The three kinds of block may differ by several points or by none: with three seeds the
-# intervals are too wide to say, and the data does not decide. Compare that with the towers, where the same three seeds
+# intervals are too wide to say, and the data does not decide. (Nor has any of the networks finished learning after thirty
+# steps; a larger run is under *What to try next*.) Compare that with the towers, where the same three seeds
 # left no doubt. He and others saw the same: with 18 layers a plain network did as well as a residual one, with 34 it
 # fell behind. A skip is not a better layer. It is what makes many layers possible.
 #
@@ -715,7 +720,7 @@ class UNet(nn.Module):
 # sees the same noise twice.
 
 # %%
-def train_denoiser(skip, seed, steps=60, batch=16):
+def train_denoiser(skip, seed, steps=80, batch=8):
     """A U-Net trained on fresh noise."""
     seed_everything(seed)
     model = UNet(skip=skip).to(device)
@@ -752,23 +757,35 @@ denoisers = pd.DataFrame(rows)
 print(denoisers.pivot(index="seed", columns="skip", values="psnr").round(1))
 gain = effects(denoisers, "psnr", baseline={"skip": False})
 print(gain[["factor", "difference", "low", "high"]].round(1))
-assert gain["low"][0] > 0
+assert gain["low"][0] > 0.3
 assert denoisers["psnr"].min() > psnr(baseline["black"], clean) + 1.5
 
 # %%
 few = slice(0, 8)
-rows = [noisy[few].clamp(0, 1), pictures[False, 0][few], pictures[True, 0][few], clean[few]]
-fig = show_images(torch.cat(rows).cpu(), columns=8, value_range=(0, 1),
-                  title="Without skips (second row) strokes blur; the third row has them")
+shown = [noisy[few].clamp(0, 1), pictures[False, 0][few], pictures[True, 0][few],
+         clean[few]]
+fig = show_images(torch.cat(shown).cpu(), columns=8, value_range=(0, 1),
+                  title="Without skips every digit becomes much the same smudge")
 for ax, name in zip(fig.axes[::8], ("noisy", "without", "with skips", "clean")):
     ax.text(-0.1, 0.5, name, transform=ax.transAxes, ha="right", va="center")
 plt.show()
 
+# %% tolerance={"atol": 0.12, "rtol": 0.3}
+differ = {}
+for skip in (False, True):
+    share = [(pictures[skip, seed].std(dim=0).mean() / clean.std(dim=0).mean()).item()
+             for seed in range(3)]
+    differ[skip] = share
+    print(f"skips {skip!s:5}: its pictures differ from each other by {min(share):.2f} to"
+          f" {max(share):.2f} of what clean digits differ by")
+assert max(differ[False]) < 0.55 < min(differ[True])
+
 # %% [markdown]
-# **What happened.** Both have learned to remove noise, and the skips bring some decibels more, in every seed and with an
-# interval above zero. Without them the whole picture has to pass through 3 x 3 places, and what comes out is a typical
-# digit of about that shape; with them the edges stand where they stood. Part of the gap is speed: a longer training
-# narrows it (try it), and it does not close.
+# **What happened.** The skips bring some decibels, in every seed and with an interval above zero. The pictures say what
+# the decibels are worth. Without skips everything has to pass through 3 x 3 places, and after so few steps little more
+# arrives there than what all digits have in common, a smudge in the middle; the numbers below the pictures measure that.
+# With skips the detail takes the short way around, from the first step on. Part of the gap is therefore speed, and
+# more steps narrow it: the first thing to try below.
 #
 # PSNR looks at pixels one by one. A picture that is a little too bright everywhere and one that is blurred may have the same
 # PSNR, and the eye does not agree. The **structural similarity index** (SSIM; Wang and others, 2004) compares windows of 11 x 11 pixels
@@ -822,17 +839,18 @@ check("day19.mended_unet", mended_unet)
 # - **A skip** turns each factor $J$ of the gradient into $1 + J$: the signal arrives, unbent. Whatever stands on its path
 #   is raised to the power of the depth, so keep it clean.
 # - **A ResNet** projects where shapes change; **an Inception block** concatenates windows of several sizes, and 1x1
-#   bottlenecks pay for the large ones. At two blocks and equal size, three seeds do not tell them apart from a plain network.
+#   bottlenecks pay for the large ones. One block deep and at equal size, three seeds do not tell them from a plain one.
 # - **A U-Net** carries maps around its bottleneck by concatenation: *where* from across, *what* from below. PSNR and SSIM
 #   judge its pictures; neither does so alone, and not without a baseline.
 #
 # ## What to try next
 #
 # - Write `h = h + f(h) / depth**0.5` in the tower, without normalisation. Which depths learn now?
+# - Train both denoisers for 400 steps. How much of the gap remains, and what do the pictures without skips look like now?
 # - Give the ResNet six blocks at each size (`ResNet(channels=(16, 32), blocks=6)` from `nnlab_helpers.models`) and train it and its
 #   plain twin for 300 steps, with five seeds. That takes minutes, and there the plus should show again.
 # - Let the denoiser return `x - model(x)`, so that it has to find the noise and not the digit (Zhang and others, 2017).
-#   Who is ahead after 60 steps?
+#   Who is ahead after 80 steps?
 #
 # ## References
 #
