@@ -203,6 +203,7 @@ class VisionTransformer(nn.Module):
         """Attention weights of all blocks, `[depth, N, heads, T, T]`, queries in rows."""
         tokens, maps = self.tokens(x), []
         for block in self.blocks:
+            assert isinstance(block, TransformerBlock)
             maps.append(block.attention.weights(block.norm1(tokens)))
             tokens = block(tokens)
         return torch.stack(maps)

@@ -274,7 +274,7 @@ asked_always = knows(trained("LSTM", step=every_row))
 for read in (4, 8, 12, 16):
     print(f"after {read:2} rows: asked once {asked_last[read - 1]:4.1f} %,"
           f"  asked every row {asked_always[read - 1]:4.1f} %")
-assert asked_last[7] < 40 < 50 < asked_always[7] and asked_always[3] < 50
+assert asked_last[7] < 30 < 50 < asked_always[7] and asked_always[3] < 50
 assert asked_always[11] > asked_last[11] + 15
 assert asked_last[15] > asked_always[15] > 62
 
@@ -291,12 +291,12 @@ label_lines(ax)
 plt.show()
 
 # %% [markdown]
-# **What happened.** Half-way down, the usual LSTM reads hardly better than a guess, and yet its state must hold what it needs
-# later. It has not *put it into words*: the linear layer was only ever taught to read the last state. The second
+# **What happened.** Half-way down, the usual LSTM reads little better than a guess, and yet its state must hold what it
+# needs later. It has not *put it into words*: the linear layer was only ever taught to read the last state. The second
 # LSTM was asked after every row, and half-way down it reads more than half of the digits. So what you read off a hidden
 # layer depends on what was trained to read it. The second LSTM pays at the last row: a state of 46 numbers that has
-# to be ready all the time has less room for the rest. (One run each; the chapter's claims about accuracy come with
-# three seeds below.)
+# to be ready all the time has less room for the rest. (One run each: for claims
+# about accuracy there are three seeds below.)
 #
 # Now one digit, with the second LSTM: the probability of each class as the rows come in.
 
@@ -445,17 +445,20 @@ def tell(frame, table, column):
 # %% tolerance={"atol": 12.0, "rtol": 0.2}
 means = tell(cells, of_cells, "model")
 assert means["GRU"] > max(means["LSTM"], means["RNN"] + 3)
+assert (of_cells["high"] - of_cells["low"]).max() > 4
+assert 1 / 3 < fresh["GRU"][0] / fresh["LSTM"][0] < 3
 
 # %%
 plot_effects(of_cells, unit="accuracy (points); interval from 3 seeds")
-plt.gca().set_title("The GRU gets furthest in 48 steps")
+plt.gca().set(ylim=(-1.6, 0.6), title="The GRU is first on average, with wide intervals")
 plt.show()
 
 
 # %% [markdown]
-# **What happened.** The GRU comes out ahead. The interval is Student's, over three seeds; where it is grey it holds
-# zero, and then these runs do not decide. Note that the fresh GRU forgot much as the others did: what counts in a short
-# training is not how much a cell remembers at its start but how quickly it learns to.
+# **What happened.** On average the GRU comes first. But look at the intervals, Student's over three seeds: they are wide,
+# and where one is grey it holds zero. Then these runs do not decide whether the gates help, and ten seeds would have to
+# be asked. One thing can be said: the fresh GRU had forgotten the first row about as much as the fresh LSTM, so its memory at
+# the start is not what brings it ahead.
 #
 # ## Attention: look it up
 #
@@ -536,12 +539,12 @@ for d in sizes:
     q = torch.randn(500, 1, d, generator=generator)
     k = torch.randn(500, 16, d, generator=generator)
     fit_of = q @ k.mT  # [500, 1, 16]
-    print(f"d = {d:3}: scores spread by {fit_of.std():5.2f}, root of d {d ** 0.5:5.2f}", end="")
+    print(f"d = {d:3}, root {d ** 0.5:4.1f}: scores spread by {fit_of.std():5.2f}", end="")
     for name, scores in zip(largest, (fit_of, fit_of / d**0.5), strict=True):
         shares = scores.softmax(dim=-1)
         slope = (shares * (1 - shares)).mean()  # of a share with respect to its score
         largest[name].append(shares.max(dim=-1).values.mean().item())
-        print(f"; slope {name} {slope:.3f}", end="")
+        print(f"; {name} slope {slope:.3f}", end="")
     print()
     assert 0.9 < fit_of.std() / d**0.5 < 1.1
 assert largest["without the root"][-1] > 0.85 and largest["with the root"][-1] < 0.4
@@ -794,12 +797,13 @@ def dots(frame, column, title):
     ax.set_ylim(len(levels) - 0.5, -0.5)
 
 
-dots(designs, "model", "On few digits the convolution leads, the transformer trails")
+dots(designs, "model", "At equal size and equal steps, the transformer trails")
 plt.show()
 
 # %% [markdown]
 # **What happened.** The convolution knows two things in advance, that neighbours belong together and that a stroke means
-# the same everywhere, and it leads. The LSTM knows an order, top to bottom, and must carry all it saw in 46 numbers. The
+# the same everywhere, and it is first on average; if its interval against the MLP holds zero, three seeds do not prove
+# that lead. The LSTM knows an order, top to bottom, and must carry all it saw in 46 numbers. The
 # transformer comes last by far, behind even the MLP. "It knows least about images" is the usual explanation. But the MLP
 # knows nothing about neighbours either. What else is wrong?
 #
@@ -910,8 +914,8 @@ print("after 5 steps: the same logits on digits that nobody can read")
 #
 # ## Where does it look?
 #
-# The shares can be drawn. We take a trained transformer and one patch of a digit, and see for each head from which
-# patches that patch takes how much.
+# The shares can be drawn. We take a trained transformer (with loud positions) and one patch of a digit, framed on the
+# left. The darker a patch is tinted, the more of it flows to the framed one, in each head.
 
 # %%
 vit = trained("loud positions")
@@ -943,7 +947,7 @@ fig.suptitle("One patch asks, three heads look", fontweight="bold", x=0.01, ha="
 plt.show()
 
 # %% [markdown]
-# Pictures of three digits invite stories. Count instead, over all 2,000: of what falls on a patch, in units of
+# Pictures of two digits invite stories. Count instead, over all 2,000: of what falls on a patch, in units of
 # one equal share (a sixteenth), how much do patches with much ink get, and how much do empty ones?
 #
 # > **Predict.** Nobody told the heads to look at ink. Do all three prefer it, does one, or do some prefer the empty
@@ -972,8 +976,8 @@ for head in range(3):
 #   gate that starts open keeps it.
 # - **Attention** is a lookup with soft keys. The root keeps the shares from being decided by the length of the query
 #   alone; positions have to be added, because a set has no order.
-# - At **equal size** a design is what it assumes, and how soon it can use it: the convolution's lead goes with the
-#   neighbours, and much of the transformer's gap went with louder positions.
+# - At **equal size** a design is what it assumes, and how soon it can use it: moved pixels cost the convolution points and
+#   the others nothing, and much of the transformer's gap went with louder positions.
 #
 # ## What to try next
 #
