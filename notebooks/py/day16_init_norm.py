@@ -77,7 +77,8 @@ def whole(index):
 train_x, train_y = whole(train_index)
 val_x, val_y = whole(val_index)
 print(f"brightness: mean {train_x.mean():.2f}, standard deviation {train_x.std():.2f}")
-print(f"the most frequent digit: {val_y.bincount().max() / len(val_y):.1%} of the others")
+frequent = val_y.bincount().max() / len(val_y)
+print(f"the most frequent digit: {frequent:.1%} of the others")
 assert abs(train_x.mean()) < 0.01 and abs(train_x.std() - 1) < 0.01
 
 
@@ -90,7 +91,7 @@ assert abs(train_x.mean()) < 0.01 and abs(train_x.std() - 1) < 0.01
 # activation function.)
 
 # %%
-def train(model, steps=64, batch=64, rate=0.001):
+def train(model, steps=48, batch=64, rate=0.001):
     """Train with Adam on random batches; loss of the last ten, accuracy (%) on others."""
     optimizer = torch.optim.Adam(model.parameters(), lr=rate, fused=True)
     losses = []
@@ -113,7 +114,7 @@ def train(model, steps=64, batch=64, rate=0.001):
 # We build the network once with 3 hidden layers and once with 30, as PyTorch makes them, and train each of them from
 # three random starts. `sweep` (day 15) seeds every run, and keeps what it gave in a cache.
 #
-# > **Predict.** The same 64 steps for both. An untrained network's loss is $\log 10 \approx 2.3$. How many digits
+# > **Predict.** The same 48 steps for both. An untrained network's loss is $\log 10 \approx 2.3$. How many digits
 # > in a hundred will the shallow network read right, and how many the deep one?
 
 # %% tolerance={"atol": 2.0, "rtol": 0.12}
@@ -132,7 +133,7 @@ assert (deep["loss"] - math.log(10)).abs().max() < 0.05
 
 
 # %% [markdown]
-# **What happened.** Three layers learn to read in 64 steps. Thirty learn nothing, in all three runs: their loss is
+# **What happened.** Three layers learn to read in 48 steps. Thirty learn nothing, in all three runs: their loss is
 # that of an untrained network, and about one digit in ten is right, which a network that always gives the same
 # answer gets as well. Day 15 paid for depth, too, but this is no price, it is a wall. No rate will help before we
 # know what it is made of.
@@ -777,7 +778,7 @@ plt.show()
 # is spread. The larger part is the same for all digits, because ReLU's outputs are never negative and so have a
 # mean that adds up from layer to layer. With tanh, whose outputs lie around zero, nearly all of it is spread.
 #
-# > **Predict.** Now train the three, 64 steps each, as at the beginning. Put them in order.
+# > **Predict.** Now train the three, 48 steps each, as at the beginning. Put them in order.
 
 # %% tolerance={"atol": 6.0, "rtol": 0.25}
 def run_deep(config, seed):
@@ -794,8 +795,8 @@ for name, values in reached.items():
 table = effects(trained, "accuracy", baseline={"network": "He"}).set_index("level")
 for name, row in table.iterrows():
     print(f"{name} - He: {row.difference:.0f} points ({row.low:.0f} to {row.high:.0f})")
-assert table["low"]["Xavier, tanh"] > 0 and reached["Xavier, tanh"].min() > 50
-assert reached["He"].min() > 20 > reached["He, BatchNorm"].max()
+assert table["low"]["Xavier, tanh"] > 0 and reached["Xavier, tanh"].min() > 45
+assert reached["He"].min() > 17 > reached["He, BatchNorm"].max()
 
 # %%
 fig, ax = plt.subplots(figsize=(7, 2.6))
@@ -810,16 +811,17 @@ plt.show()
 
 # %% [markdown]
 # **What happened.** The same thirty layers that learned nothing now learn in every run: with He's start, and much
-# better with tanh and Xavier. And BatchNorm, the rescuer of the ten-layer networks, does not rescue this one: at
-# this rate and in this time it does not learn, as its gradients foretold. So "add BatchNorm" is no cure for depth
-# by itself. (At ten times the rate it begins to learn; try it below.)
+# better with tanh and Xavier. And BatchNorm, the rescuer of the ten-layer networks, does not rescue this one: at this
+# rate and in this time no run gets far from guessing, as its gradients foretold. (Whether three seeds suffice to tell
+# it from He alone, read in the interval; that it cannot read is certain.) So "add BatchNorm" is no cure for depth by
+# itself. At ten times the rate it begins to learn; try it below.
 #
-# Two caveats. These are 64 steps on 1,024 digits, chosen so that the difference shows; more steps would raise all
-# but the first. And three layers, at the beginning, did better than any of the thirty. Depth becomes an
+# Two caveats. These are 48 steps on 1,024 digits, chosen so that the difference shows; more steps would raise all
+# but the first. And the three layers of the beginning did better on average than any of the thirty. Depth becomes an
 # advantage only when a layer can let the signal pass unharmed, without calculating anything; that is day 19.
 
 # %%
-assert shallow["accuracy"].min() > max(values.max() for values in reached.values())
+assert shallow["accuracy"].mean() > max(v.mean() for v in reached.values()) + 3
 
 
 # %% [markdown]
