@@ -340,11 +340,12 @@ for keep, name in ((1.0, "with skips"), (0.0, "plain")):
 ax.axhline(10, color="gray", linestyle=":")
 ax.text(2, 12, "guessing", color="gray")
 ax.set(xlabel="layers", ylabel="accuracy (%)", ylim=(0, 100), xticks=DEPTHS)
-ax.set_title("Without skips depth ruins the tower, with them hardly")
+ax.set_title("Depth ruins the plain tower and costs the other far less")
 label_lines(ax)
 plt.show()
 assert read["with skips"][18].min() > 60 and read["plain"][18].max() < 40
-assert read["with skips"][18].mean() < read["with skips"][2].mean() + 3
+cost = {name: (runs[2] - runs[18]).mean() for name, runs in read.items()}
+assert -3 < cost["with skips"] < 25 and cost["plain"] > 45
 
 # %% [markdown]
 # **What happened.** At 2 layers the interval of the gain holds zero; at 6 it lies above, at 18 far above it. As many
@@ -593,8 +594,9 @@ kinds = sweep(run_kind, {"kind": KINDS}, seeds=range(3), n_jobs=1, progress=Fals
 print(kinds.groupby("kind", sort=False)["accuracy"].agg(["mean", "min", "max"]).round(1))
 table = effects(kinds, "accuracy")
 print(table[["level", "difference", "low", "high"]].round(1))
-plot_effects(table, unit="accuracy (points)")
-plt.title("Grey, and across zero: three seeds do not decide", x=-0.4)
+ax = plot_effects(table, unit="accuracy (points)")
+ax.set_ylim(-1.6, 0.6)
+ax.set_title("Grey, and across zero: three seeds do not decide", x=-0.4)
 plt.show()
 assert (table["low"] < 0).all() and (table["high"] > 0).all()
 assert (table["high"] - table["low"]).min() > 4
