@@ -77,7 +77,7 @@ plt.show()
 # ## Ten choices, and what you believe
 #
 # Each choice is a **factor** with two **levels**, a low one and a high one. "Low" is the plainer of the two where there
-# is an order at all. Two rates need care: day 14 showed that a comparison of optimizers is one of rates in disguise,
+# is an order at all. Rates need care: day 14 showed that a comparison of optimizers is one of rates in disguise,
 # unless each has its own. So the factor *rate* multiplies a base rate that suits the optimizer, by a half or by two.
 
 # %%
@@ -536,7 +536,8 @@ top = sums.iloc[0]
 print(f"largest: {top['factor']}, {', '.join(top['aliases'])}: {top['difference']:+.2f}"
       f" [{top['low']:+.2f}, {top['high']:+.2f}]")
 assert "rate x batch" in top["aliases"] and top["low"] > 0.2
-assert abs(top["difference"]) > abs(main["difference"].drop(["augment", "dropout"])).max()
+others = main["difference"].drop(["augment", "dropout"])
+assert abs(top["difference"]) > others.abs().max()
 
 # %%
 ax = plot_effects(sums.head(5), unit="halvings of the errors")
@@ -622,7 +623,8 @@ first.attrs = frame.attrs
 thrifty = main_effects(first, "halvings").set_index("factor")
 for name, table in (("32 configurations", main), ("16 configurations", thrifty)):
     row = table.loc["architecture"]
-    print(f"{name}: CNN {row['difference']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]")
+    print(f"{name}: CNN {row['difference']:+.2f}"
+          f" [{row['low']:+.2f}, {row['high']:+.2f}]")
 expected = main["difference"]["architecture"] - top["difference"]
 print(f"main effect minus the sum of its aliases: {expected:+.2f}")
 assert thrifty["high"]["architecture"] < -0.1 < main["low"]["architecture"]
@@ -680,7 +682,8 @@ for (cost, network), row in per_network.iterrows():
                 ha="left" if network == "narrow CNN" else "center", fontsize=9)
 ax.set(xlim=(16_000, 190_000), ylim=(summary["accuracy"].min() - 4, None))
 ax.minorticks_off()
-ax.set_xticks([20_000, 40_000, 80_000, 160_000], ["20,000", "40,000", "80,000", "160,000"])
+ticks = [20_000, 40_000, 80_000, 160_000]
+ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
 ax.set_title("What is free moves more than what is paid for (line: the front)")
 plt.show()
 
@@ -724,7 +727,8 @@ assert recommended not in configs
 half_effects = [d / 2 if recommended[f] == FACTORS[f][1] else -d / 2
                 for f, d in main["difference"].items()]
 predicted = frame["halvings"].mean() + sum(half_effects) + rate_x_batch / 2
-print(f"predicted: {predicted:.2f} halvings, {100 - 100 * 0.5 ** predicted:.1f} % right")
+share = 100 - 100 * 0.5**predicted
+print(f"predicted: {predicted:.2f} halvings, {share:.1f} % right")
 for name in ("width", "norm", "dropout", "optimizer", "augment"):
     better = FACTORS[name][int(main["difference"][name] > 0)]
     assert recommended[name] == better and main["low"][name] * main["high"][name] > 0
@@ -766,7 +770,8 @@ assert measured.min() > final["halvings"].iloc[:4].max()
 assert abs(measured.mean() - predicted) < 0.6
 assert windows["low"] > 0
 hints = sums.set_index("factor")["difference"]
-assert hints["architecture x dropout"] < -0.1 and hints["architecture x optimizer"] > 0.05
+assert hints["architecture x dropout"] < -0.1
+assert hints["architecture x optimizer"] > 0.05
 
 # %% [markdown]
 # **What happened.** A network that was never run before is ahead of the plain one with every seed, and near its
@@ -810,7 +815,8 @@ for k, (name, table) in enumerate(places.items()):
     y = np.arange(3) + 0.22 * (k - 1)
     ax.hlines(y, rows["low"], rows["high"], color=PALETTE[k])
     ax.plot(rows["difference"], y, "o", color=PALETTE[k], label=name)
-    print(f"{name:25}", "  ".join(f"{f} {d:+.2f}" for f, d in rows["difference"].items()))
+    sizes = [f"{factor} {d:+.2f}" for factor, d in rows["difference"].items()]
+    print(f"{name:25}", "  ".join(sizes))
 ax.axvline(0, color="black", linewidth=0.8)
 ax.set(yticks=range(3), yticklabels=["shift", "dropout", "wide"], ylim=(2.5, -0.5))
 ax.set_xlabel("effect (halvings of the errors, with 95 % interval)")
@@ -835,9 +841,9 @@ assert max(little["difference"]["dropout"], much["difference"]["dropout"]) < 0
 # %% [markdown]
 # ## The same study on a cluster
 #
-# Our runs take a second. If yours take an hour, 96 of them are four days on one machine, and an hour on 96. `sweep` runs on
-# joblib, and joblib asks its surroundings where to run. So the study stays as it is, and four lines go around it. With
-# **Dask** (`pip install -e ".[cluster]"` in this project's folder brings it along):
+# Our runs take a second. If yours take an hour, 96 of them are four days on one machine, and an hour on 96. `sweep`
+# runs on joblib, and joblib asks its surroundings where to run. So the study stays as it is, and four lines go around
+# it. With **Dask** (`pip install -e ".[cluster]"` in this project's folder brings it along):
 #
 # ```python
 # import joblib
@@ -864,14 +870,14 @@ assert max(little["difference"]["dropout"], much["difference"]["dropout"]) < 0
 #
 # - **Workers need the same software**: this package, and PyTorch in the same version. A worker on another kind of
 #   processor may give slightly different numbers for the same seed.
-# - **What `run` names travels with every run.** Our 5,000 digits are a megabyte; for larger data let `run` load them on the
-#   worker, in a function under `functools.lru_cache`.
-# - **Records are written where `sweep` was called**, as each run comes back. So the cache needs no shared disk, and a study that was
-#   interrupted goes on from there, on the cluster or at home. Ray hands its results back in small bundles, so a little
-#   more is lost with it.
+# - **What `run` names travels with every run.** Our 5,000 digits are a megabyte; for larger data let `run` load them on
+#   the worker, in a function under `functools.lru_cache`.
+# - **Records are written where `sweep` was called**, as each run comes back. So the cache needs no shared disk, and a
+#   study that was interrupted goes on from there, on the cluster or at home. Ray hands its results back in small
+#   bundles, so a little more is lost with it.
 #
-# The project's tests run a sweep on Dask and kill one of its workers on the way: its run is done again elsewhere. The lines
-# for Ray follow its documentation.
+# The project's tests run a sweep on Dask and kill one of its workers on the way: its run is done again elsewhere. The
+# lines for Ray follow its documentation.
 
 # %% [markdown]
 # ## Recap
