@@ -42,7 +42,8 @@ from nnlab_helpers.data import Normalize, TensorLoader, load_images
 from nnlab_helpers.device import pick_device, seed_everything
 from nnlab_helpers.exercises import check, hint
 from nnlab_helpers.models import MLP, count_parameters
-from nnlab_helpers.plots import PALETTE, label_lines, plot_effects, show_images, use_style
+from nnlab_helpers.plots import (
+    PALETTE, label_lines, plot_effects, show_images, use_style)
 from nnlab_helpers.sweep import cache_folder, effects, sweep
 from nnlab_helpers.train import fit
 
@@ -125,7 +126,7 @@ print("after every row:", list(outputs.shape), "  after the last:", list(state.s
 
 # %%
 def lstm_step(row, state, cell, lstm, extra=0.0):
-    """State and cell [N, H] after one more row [N, D]; `extra` opens the forget gate."""
+    """State and cell [N, H] after a row [N, D]; `extra` opens the forget gate."""
     mixed = (row @ lstm.weight_ih_l0.T + lstm.bias_ih_l0
              + state @ lstm.weight_hh_l0.T + lstm.bias_hh_l0)  # [N, 4 H]
     i, f, g, o = mixed.chunk(4, dim=1)
@@ -171,8 +172,8 @@ check("day20.lstm_parameters", lstm_parameters)
 # `gru_step(x, h, w_ih, w_hh, b_ih, b_hh)` returns the new state `[N, H]` for a row `x` `[N, D]` and the old state `h`
 # `[N, H]`. The weights are as in `nn.GRU`: `w_ih` `[3 H, D]` and `b_ih` `[3 H]` act on `x`, `w_hh` `[3 H, H]` and
 # `b_hh` `[3 H]` act on `h`, each in three blocks of H rows in the order $r, z, n$. Both gates are sigmoids of the sum of
-# their two parts, and the formulas above are PyTorch's own. Change no input. With all weights and biases 0, both gates are one half
-# and the proposal is 0, so that `h = [[2.0, 4.0]]` gives `[[1.0, 2.0]]`.
+# their two parts, and the formulas above are PyTorch's own. Change no input. With all weights and biases 0, both gates are
+# one half and the proposal is 0, so that `h = [[2.0, 4.0]]` gives `[[1.0, 2.0]]`.
 
 # %%
 def gru_step(x, h, w_ih, w_hh, b_ih, b_hh):
@@ -403,7 +404,8 @@ fig, ax = plt.subplots(figsize=(7, 3.4))
 for name, reaction in fresh.items():
     ax.plot(range(1, 17), reaction, label=name)
 ax.set(yscale="log", xlabel="row", ylabel="reaction of the last state\n(last row = 1)")
-ax.set(xticks=range(2, 17, 2), title="A gate remembers only if it is open", xlim=(1, 16))
+ax.set(xticks=range(2, 17, 2), xlim=(1, 16))
+ax.set_title("A gate remembers only if it is open")
 ax.legend(loc="lower right")
 plt.show()
 
@@ -449,16 +451,16 @@ assert (of_cells["high"] - of_cells["low"]).max() > 4
 assert 1 / 3 < fresh["GRU"][0] / fresh["LSTM"][0] < 3
 
 # %%
-plot_effects(of_cells, unit="accuracy (points); interval from 3 seeds")
-plt.gca().set(ylim=(-1.6, 0.6), title="The GRU is first on average, with wide intervals")
+ax = plot_effects(of_cells, unit="accuracy (points), 3 seeds")
+ax.set(ylim=(-1.6, 0.6), title="The GRU is first on average, with wide intervals")
 plt.show()
 
 
 # %% [markdown]
 # **What happened.** On average the GRU comes first. But look at the intervals, Student's over three seeds: they are wide,
 # and where one is grey it holds zero. Then these runs do not decide whether the gates help, and ten seeds would have to
-# be asked. One thing can be said: the fresh GRU had forgotten the first row about as much as the fresh LSTM, so its memory at
-# the start is not what brings it ahead.
+# be asked. One thing can be said: the fresh GRU had forgotten the first row about as much as the fresh LSTM, so its
+# memory at the start is not what brings it ahead.
 #
 # ## Attention: look it up
 #
@@ -496,9 +498,10 @@ assert abs(answers[2] - 20) < 0.1 and shares[2, 1] < 0.01 < 0.49 < shares[2, 0]
 # soft keys, and every step of it has a gradient. PyTorch has the same function, faster:
 
 # %%
-q, k, v = torch.randn(3, 2, 4, 16, 8).unbind()  # each [2 digits, 4, 16 items, 8 numbers]
-torch.testing.assert_close(attention(q, k, v)[0], F.scaled_dot_product_attention(q, k, v))
-print("ours is F.scaled_dot_product_attention:", list(attention(q, k, v)[0].shape))
+q, k, v = torch.randn(3, 2, 4, 16, 8).unbind()  # each [2, 4, 16 items, 8 numbers]
+answers, _ = attention(q, k, v)
+torch.testing.assert_close(answers, F.scaled_dot_product_attention(q, k, v))
+print("ours is F.scaled_dot_product_attention:", list(answers.shape))
 
 
 # %% [markdown]
@@ -539,7 +542,8 @@ for d in sizes:
     q = torch.randn(500, 1, d, generator=generator)
     k = torch.randn(500, 16, d, generator=generator)
     fit_of = q @ k.mT  # [500, 1, 16]
-    print(f"d = {d:3}, root {d ** 0.5:4.1f}: scores spread by {fit_of.std():5.2f}", end="")
+    spread = fit_of.std().item()
+    print(f"d = {d:3}, root {d ** 0.5:4.1f}: scores spread by {spread:5.2f}", end="")
     for name, scores in zip(largest, (fit_of, fit_of / d**0.5), strict=True):
         shares = scores.softmax(dim=-1)
         slope = (shares * (1 - shares)).mean()  # of a share with respect to its score
@@ -597,8 +601,9 @@ class SelfAttention(nn.Module):
 
 # %%
 ours, theirs = SelfAttention(32, 4), nn.MultiheadAttention(32, 4, batch_first=True)
-theirs.load_state_dict({"in_proj_weight": ours.qkv.weight, "in_proj_bias": ours.qkv.bias,
-                        "out_proj.weight": ours.out.weight, "out_proj.bias": ours.out.bias})
+theirs.load_state_dict({
+    "in_proj_weight": ours.qkv.weight, "in_proj_bias": ours.qkv.bias,
+    "out_proj.weight": ours.out.weight, "out_proj.bias": ours.out.bias})
 tokens = torch.randn(5, 16, 32)
 found, shares = theirs(tokens, tokens, tokens, average_attn_weights=False)
 torch.testing.assert_close(ours(tokens), found)
@@ -626,8 +631,8 @@ torch.testing.assert_close(before.mean(dim=1), after.mean(dim=1))
 # %% [markdown]
 # **What happened.** The outputs are put into the same new order, and nothing else changes: a sum over all tokens
 # does not ask where a token stands. The mean over the tokens does not change at all. To attention, "dog bites man" and
-# "man bites dog" are the same bag of words. If places matter, they must be told: a row of numbers for each place, learned like any
-# weight, is added to the token there. These are its **positions**.
+# "man bites dog" are the same bag of words. If places matter, they must be told: a row of numbers for each place, learned
+# like any weight, is added to the token there. These are its **positions**.
 #
 # ## An image as sixteen words
 #
@@ -671,8 +676,8 @@ check("day20.assembled", assembled)
 
 # %% [markdown]
 # The rest of a **vision transformer** is old friends. A linear layer turns each patch into a token, positions are
-# added. Then come blocks: attention, which moves information *between* tokens, and a small MLP, which works *within* each of them,
-# both with a LayerNorm in front (day 16) and a skip around (day 19). In the end the mean of all tokens gives the
+# added. Then come blocks: attention, which moves information *between* tokens, and a small MLP, which works *within*
+# each of them, both with a LayerNorm in front (day 16) and a skip around (day 19). In the end the mean of all tokens gives the
 # logits. (The paper adds an extra *class token* and reads the answer there.)
 
 # %%
@@ -683,7 +688,8 @@ class Block(nn.Module):
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.attention = SelfAttention(dim, heads)
-        self.mlp = nn.Sequential(nn.Linear(dim, width), nn.GELU(), nn.Linear(width, dim))
+        self.mlp = nn.Sequential(
+            nn.Linear(dim, width), nn.GELU(), nn.Linear(width, dim))
 
     def forward(self, x):
         x = x + self.attention(self.norm1(x))
@@ -692,7 +698,7 @@ class Block(nn.Module):
 
 # %%
 class TinyViT(nn.Module):
-    """For images [N, 1, 16, 16]; logits [N, 10]. `positions`: their spread at the start."""
+    """[N, 1, 16, 16] -> logits [N, 10]; `positions` is their spread at the start."""
 
     def __init__(self, dim=36, depth=1, heads=3, positions=0.02):
         super().__init__()
@@ -733,20 +739,21 @@ with torch.no_grad():
         seed_everything(0)
         vit = TinyViT(positions=positions).to(device)
         change = (vit(jumbled(val_x[:50], mixed_up)) - vit(val_x[:50])).abs().max()
-        print(f"positions {positions}: logits differ by more than 0.01: {change > 0.01}")
+        print(f"positions {positions}: logits differ by over 0.01: {change > 0.01}")
         assert change > 0.01 if positions else change < 1e-4
 
 # %%
-two = torch.cat([val_x[example:example + 1], jumbled(val_x[example:example + 1], mixed_up)])
+six = val_x[example:example + 1]
+two = torch.cat([six, jumbled(six, mixed_up)])
 show_images(two.cpu(), ["a 6", "the same patches"], columns=4, size=1.6,
             title="Without positions, these are the same image")
 plt.show()
 
 
 # %% [markdown]
-# **What happened.** Not a little: they do not differ at all, apart from rounding, and they could not. No training can teach this network
-# the difference between the two images above. It can still read some digits, by the strokes they are made of: a bag of patches.
-# Everything else is up to the positions.
+# **What happened.** Not a little: they do not differ at all, apart from rounding, and they could not. No training can
+# teach this network the difference between the two images above. It can still read some digits, by the strokes they
+# are made of: a bag of patches. Everything else is up to the positions.
 
 # %% [markdown]
 # ## Four designs, one size
@@ -904,7 +911,8 @@ for model, x in ((plain, train_x), (moved, scrambled(train_x))):
         F.cross_entropy(model(x[rows]), train_y[rows]).backward()
         optimizer.step()
 with torch.no_grad():
-    torch.testing.assert_close(plain(val_x), moved(scrambled(val_x)), rtol=1e-3, atol=1e-3)
+    one, other = plain(val_x), moved(scrambled(val_x))
+torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
 print("after 5 steps: the same logits on digits that nobody can read")
 
 # %% [markdown]
@@ -935,13 +943,13 @@ for row, digit in zip(axes, (3, 0), strict=True):
         ax.imshow(image, cmap="gray")
         ax.axis("off")
         if column == 0:
-            ax.add_patch(plt.Rectangle((7.5, 3.5), 4, 4, fill=False, edgecolor=PALETTE[1],
-                                       linewidth=2))
+            frame = plt.Rectangle((7.5, 3.5), 4, 4, fill=False, edgecolor=PALETTE[1])
+            ax.add_patch(frame)
             continue
         share = shares[number, column - 1, asking].view(4, 4)
         ax.imshow(share.repeat_interleave(4, 0).repeat_interleave(4, 1), cmap="Oranges",
                   alpha=0.7, vmin=0, vmax=shares[:, :, asking].amax())
-for ax, name in zip(axes[0], ("asks", *(f"head {h}" for h in range(1, 4))), strict=True):
+for ax, name in zip(axes[0], ("asks", "head 1", "head 2", "head 3"), strict=True):
     ax.set_title(name, fontsize=10, loc="center", fontweight="normal")
 fig.suptitle("One patch asks, three heads look", fontweight="bold", x=0.01, ha="left")
 plt.show()

@@ -134,7 +134,7 @@ print("the same as is_causal=True")
 def assembled(words, height, width, size=4):
     """Images [N, C, height, width] from their patches [N, T, C * size * size]."""
     grid = words.reshape(len(words), height // size, width // size, -1, size, size)
-    rows_together = grid.permute(0, 3, 1, 4, 2, 5)  # [N, C, patch row, row, column, ...]
+    rows_together = grid.permute(0, 3, 1, 4, 2, 5)  # [N, C, patch row, row, ...]
     return rows_together.reshape(len(words), -1, height, width)
 
 
