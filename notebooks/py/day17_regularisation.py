@@ -103,7 +103,8 @@ x, y = draw(seed=0, by_lot=0.3)
 _, truth = draw(seed=0)
 wrong = (y != truth).cpu()
 print(f"of 300 labels {wrong.float().mean():.0%} are wrong")
-show_images(x[:20].view(-1, 14, 14).cpu(), y[:20].tolist(), highlight=wrong[:20].tolist(),
+show_images(x[:20].view(-1, 14, 14).cpu(), y[:20].tolist(),
+            highlight=wrong[:20].tolist(),
             title="Twenty digits; labels in orange are wrong")
 plt.show()
 
@@ -247,7 +248,8 @@ plain = one_weight(lambda w: w - RATE * ((w - PULL) + PRICE * w.sign()))
 soft = one_weight(lambda w: F.softshrink(w - RATE * (w - PULL), RATE * PRICE))
 for name, path in (("slope of |w|", plain), ("soft threshold", soft)):
     print(f"{name:14} last places:", [round(v, 3) for v in path[-4:].tolist()])
-print("steps at exactly zero:", (plain == 0).sum().item(), "and", (soft == 0).sum().item())
+at_zero = [(path == 0).sum().item() for path in (plain, soft)]
+print(f"steps at exactly zero: {at_zero[0]} and {at_zero[1]}")
 assert (plain != 0).all() and plain[-20:].abs().max() > 0.01
 assert (soft[-50:] == 0).all()
 
@@ -395,7 +397,7 @@ for name, weights in first_layers.items():
 assert share["no price"] < 3 and share["L2"] < 6 and share["L1"] > 35
 assert (first_layers["L2"] != 0).all()
 largest = {name: weights.abs().max() for name, weights in first_layers.items()}
-assert largest["L1"] > 0.5 * largest["no price"]
+assert largest["L1"] > 0.34 * largest["no price"]
 assert all(first_layers[name].norm() < 0.8 * first_layers["no price"].norm()
            for name in ("L2", "L1"))
 
@@ -411,7 +413,7 @@ plt.show()
 
 # %% [markdown]
 # **What happened.** L2 pulls the whole heap inwards; it is narrower, and no weight is zero. L1 makes a spike: zeros,
-# exact ones, in great numbers, while the largest weights are still more than half as large as without a price. Note
+# exact ones, in great numbers, while the largest weights are still more than a third as large as without a price. Note
 # the scale: each line up is a factor of ten.
 #
 # *Which* weights became zero? Each of the 196 pixels has 256 weights. Here is their norm, laid out as an image.
@@ -438,9 +440,9 @@ assert (first_layers["L1"][:, silent] == 0).float().mean() > 0.95
 
 
 # %% [markdown]
-# The border is black in every training digit, so no gradient ever reached its weights. Without a price they still have
-# their random start, to the last digit, and the first judge with ink there would be answered at random. A price needs no
-# evidence to remove a weight. It wants evidence to *keep* one.
+# Corners are black in all 300 digits, so no gradient ever reached their weights. Without a price these still have their
+# random start, to the last digit, and a judge with ink there would be answered at random. A price needs no evidence to
+# remove a weight. It wants evidence to *keep* one.
 #
 # ## Dropout: a network of unreliable parts
 #
@@ -535,6 +537,7 @@ def run(config, seed):
     return judged(model.eval(), x, y, truth) | {"epochs": len(history)}
 
 
+# %%
 @torch.no_grad()
 def judged(model, x, y, truth):
     """In percent: which labels the network knows, and how it does on the judges."""
@@ -715,7 +718,8 @@ for name in ("true labels", "30 % by lot"):
     turn[name] = loss.argmin().item() + 1
     print(f"{name}: loss lowest after epoch {turn[name]:.1f}, in the end"
           f" {loss[-1] / loss.min():.2f} times that")
-    print(f"    accuracy in the end {right.max() - right[-1]:.1f} points below its best")
+    below = right.max() - right[-1]
+    print(f"    accuracy in the end {below:.1f} points below its best")
 right = {name: 100 * runs[:, 1] for name, runs in curves.items()}  # [3 seeds, 30]
 lost = {name: r[:, 2:12].mean(dim=1) - r[:, -1] for name, r in right.items()}
 assert lost["30 % by lot"].min() > 3 and lost["true labels"].max() < 1
@@ -801,9 +805,10 @@ for quality, found in accuracy.items():
     print(found[["difference", "low", "high"]].round(1).to_string(header=False))
 clean, lots = accuracy["clean labels"], accuracy["30 % by lot"]
 width, gain = lots["high"] - lots["low"], clean["difference"]
-assert (clean["high"].drop("digits 600") < 3).all() and clean.loc["digits 600", "low"] > 0.5
+assert (clean["high"].drop("digits 600") < 3).all()
+assert clean["low"]["digits 600"] > 0.5
 assert gain["digits 600"] > gain.drop("digits 600").max() + 1
-assert clean.loc["stop val_loss", "high"] < 0 and clean.loc["stop val_accuracy", "high"] < 0
+assert (clean["high"][["stop val_loss", "stop val_accuracy"]] < 0).all()
 assert (lots.loc[["L2 3.0", "L1 0.35", "dropout 0.5", "dropout 0.8"], "low"] > 0).all()
 assert width["stop val_loss"] > 1.5 * width["L2 3.0"]
 paying = lots["difference"][["L2 3.0", "L1 0.35", "dropout 0.5", "dropout 0.8"]]
@@ -853,8 +858,8 @@ plt.show()
 off = {quality: table(quality, "off") for quality in study}
 chosen = {}
 for quality, frame in study.items():
-    for name, part in (("plain", frame[:5]), ("smoothing", frame[frame["smoothing"] > 0]),
-                       ("L2", frame[frame["L2"] > 0])):
+    for name, part in (("plain", frame[:5]), ("L2", frame[frame["L2"] > 0]),
+                       ("smoothing", frame[frame["smoothing"] > 0])):
         sure, right, error = chosen[quality, name] = part[
             ["confidence", "accuracy", "off"]].mean()
         print(f"{quality}, {name:9}: {sure:.1f} % sure, {right:.1f} % right,"
