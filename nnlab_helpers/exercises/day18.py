@@ -216,7 +216,8 @@ def lost_classes(answer: Callable[..., Any], t: Trial) -> None:
     then3[:3] = 0
     seen3[32:] = 0
     then3[32:36] = 9
-    cases.append(("6 loses one of two, 1 loses three of 30, 4 is never right, 2 rises from 0 % to 100 %", y3, seen3, then3, 49.7))
+    rare = "6 loses one of two, 1 loses three of 30, 4 is never right, 2 rises from 0 % to 100 %"
+    cases.append((rare, y3, seen3, then3, 49.7))
     order = torch.randperm(300, generator=t.generator)
     y4 = t.randint(0, 10, 300)
     seen4 = torch.where(t.rand(300) < 0.9, y4, t.randint(0, 10, 300))
@@ -322,7 +323,8 @@ def conv_cost(answer: Callable[..., Any], t: Trial) -> None:
         got = t.call(answer, conv, height, width, watch=(conv,))
         if isinstance(got, float):
             t.fail(f"a whole number is expected, got {got}", "Count places with //, not with /.")
-        (kh, kw), (sh, sw), (ph, pw) = conv.kernel_size, conv.stride, conv.padding
+        (kh, kw), (sh, sw) = conv.kernel_size, conv.stride
+        ph, pw = (int(pad) for pad in conv.padding)
         down, across = _places(height, kh, sh, int(ph)), _places(width, kw, sw, int(pw))
         weights = conv.weight.numel()
         padded = -(-(height + 2 * int(ph) - kh) // sh + -1) * -(-(width + 2 * int(pw) - kw) // sw + -1)

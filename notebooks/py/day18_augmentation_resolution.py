@@ -44,7 +44,7 @@ from nnlab_helpers.augment import (
 from nnlab_helpers.data import ImageSet, Normalize, TensorLoader, load_images
 from nnlab_helpers.device import pick_device, seed_everything
 from nnlab_helpers.exercises import check, hint
-from nnlab_helpers.plots import label_lines, plot_effects, show_images, use_style
+from nnlab_helpers.plots import plot_effects, show_images, use_style
 from nnlab_helpers.sweep import cache_folder, effects, sweep
 
 seed_everything(0)
@@ -162,11 +162,11 @@ plt.show()
 #
 # ### Exercise: a flip for each image ★★☆
 #
-# `random_flip(x, p, generator)` mirrors each image of a batch left to right with probability `p`. `x` is float
-# `[B, C, H, W]`; return a new tensor of the same shape and leave `x` as it is. Each image is decided for itself, all
-# its channels together; draw from `generator` (a `torch.Generator` on the device of `x`), so that the same seed gives the
-# same flips. How you draw is up to you. With `p = 0` no image is mirrored, with `p = 1` all are. (`hint("day18.random_flip")` gives a
-# nudge, and a stronger one each time you call it.)
+# `random_flip(x, p, generator)` mirrors each image of a batch left to right with probability `p`. `x` is float `[B, C,
+# H, W]`; return a new tensor of the same shape and leave `x` as it is. Each image is decided for itself, all its
+# channels together; draw from `generator` (a `torch.Generator` on the device of `x`), so that the same seed gives the
+# same flips. How you draw is up to you. With `p = 0` no image is mirrored, with `p = 1` all are.
+# (`hint("day18.random_flip")` gives a nudge, and a stronger one each time you call it.)
 
 # %%
 def random_flip(x, p, generator):
@@ -198,7 +198,8 @@ class Reader(nn.Module):
         return self.decide(self.look(x).relu().flatten(1))
 
 
-print("14 x 14 pixels become", list(Reader().to(device).look(some).shape[1:]), "numbers")
+maps = Reader().to(device).look(some)  # [50, 16, 6, 6]
+print("14 x 14 pixels become", list(maps.shape[1:]), "numbers")
 
 
 # %% [markdown]
@@ -342,11 +343,12 @@ for trained_with, judged_on in (("shift", "noise"), ("erase", "noise"),
 # ### Exercise: erase with the mean ★★★
 #
 # A black rectangle on a black background hides nothing but strokes. Many recipes fill with the image's mean instead.
-# `erase_with_mean(x, top, left, side)`: `x` is float `[B, C, H, W]`, `top` and `left` are int64 `[B]`, `side` is an int. In image
-# `i`, the square of `side` by `side` pixels whose upper left pixel is `(top[i], left[i])` gets, in each channel, the mean of *that image's
-# channel* before anything was erased. `top` and `left` lie inside the image; a square that reaches beyond the lower or
-# right edge is cut off there. Return a new tensor; leave `x` as it is. A one-channel image `[[1., 2.], [5., 8.]]` with
-# `top = 0`, `left = 1`, `side = 1` becomes `[[1., 4.], [5., 8.]]`. A loop over the images is fine; try without.
+# `erase_with_mean(x, top, left, side)`: `x` is float `[B, C, H, W]`, `top` and `left` are int64 `[B]`, `side` is an
+# int. In image `i`, the square of `side` by `side` pixels whose upper left pixel is `(top[i], left[i])` gets, in each
+# channel, the mean of *that image's channel* before anything was erased. `top` and `left` lie inside the image; a
+# square that reaches beyond the lower or right edge is cut off there. Return a new tensor; leave `x` as it is. A
+# one-channel image `[[1., 2.], [5., 8.]]` with `top = 0`, `left = 1`, `side = 1` becomes `[[1., 4.], [5., 8.]]`. A
+# loop over the images is fine; try without.
 
 # %%
 def erase_with_mean(x, top, left, side):
@@ -441,12 +443,12 @@ assert here.high < 0 < there.low
 #
 # ### Exercise: who does not survive? ★★☆
 #
-# Before you augment, test the claim class by class. `lost_classes(predict, x, y, change, points)`: `predict(x)` returns
-# predicted classes int64 `[N]` for images `[N, C, H, W]`; `y` is int64 `[N]`; `change(x)` returns changed images. Return
-# a sorted list of the classes (ints, among those that occur in `y`) whose accuracy falls by *more than* `points` percentage points
-# when the images are changed. The accuracy of a class is the share of *its* images that are predicted right. Call
-# `predict` and `change` on the whole batch, not on single images. If class 3 falls from 90 % to 70 %, class 6
-# from 100 % to 50 % and class 8 from 90 % to 85 %, then `points = 10` gives `[3, 6]`.
+# Before you augment, test the claim class by class. `lost_classes(predict, x, y, change, points)`: `predict(x)`
+# returns predicted classes int64 `[N]` for images `[N, C, H, W]`; `y` is int64 `[N]`; `change(x)` returns changed
+# images. Return a sorted list of the classes (ints, among those that occur in `y`) whose accuracy falls by *more than*
+# `points` percentage points when the images are changed. The accuracy of a class is the share of *its* images that are
+# predicted right. Call `predict` and `change` on the whole batch, not on single images. If class 3 falls from 90 % to
+# 70 %, class 6 from 100 % to 50 % and class 8 from 90 % to 85 %, then `points = 10` gives `[3, 6]`.
 
 # %%
 def lost_classes(predict, x, y, change, points):
@@ -478,15 +480,17 @@ for pair in ("0 as 0", "1 as 1", "6 as 6", "6 as 9", "9 as 9", "9 as 6"):
     print(f"{pair}: {upright[pair].mean():4.0f} % upright,"
           f" {turned[pair].mean():4.0f} % with half turns")
 swapped = turned["6 as 9"] + turned["9 as 6"] - upright["6 as 9"] - upright["9 as 6"]
-falls = {c: (upright[f"{c} as {c}"] - turned[f"{c} as {c}"]).mean() for c in (0, 1, 6, 9)}
+falls = {c: (upright[f"{c} as {c}"] - turned[f"{c} as {c}"]).mean()
+         for c in (0, 1, 6, 9)}
 assert swapped.mean() > 8 and (swapped > 2).all()
 assert falls[6] + falls[9] > falls[0] + falls[1] + 6
 
 # %% [markdown]
-# **What happened.** A 6 on its head is a 9, and the label still says 6. Upright, next to none of them were mixed up; now
-# it happens in each of the four runs. That it is not half of them shows how well the network knows our handwriting:
-# a 6 as we write it and a 9 stood on its head differ in small habits. The loss does not complain and nothing crashes; only the
-# confusion between two classes tells. Whenever you add an augmentation, look at the classes, not only at the mean.
+# **What happened.** A 6 on its head is a 9, and the label still says 6. Upright, next to none of them were mixed up;
+# now it happens in each of the four runs. That it is not half of them shows how well the network knows our
+# handwriting: a 6 as we write it and a 9 stood on its head differ in small habits. The loss does not complain and
+# nothing crashes; only the confusion between two classes tells. Whenever you add an augmentation, look at the classes,
+# not only at the mean.
 #
 # ## A colour that gives the answer away
 #
@@ -512,7 +516,7 @@ assert ((inks.cpu() @ GREY - 0.5).abs() < 1e-3).all()
 
 
 def ink(images, colours):
-    """Grey images [N, 1, S, S] in [0, 1] in the inks number colours[i]: [N, 3, S, S]."""
+    """Grey images [N, 1, S, S], each in ink number colours[i]: [N, 3, S, S]."""
     return images * inks[colours][:, :, None, None]
 
 
@@ -522,16 +526,17 @@ pool_y = small.labels[pool].to(device)
 given_away = ink(pool_x, pool_y), pool_y  # the colour is the label
 by_chance = torch.randint(10, (1_000,), generator=dice(6), device=device)
 same_inks, free_inks = ink(judge_x, judge_y), ink(judge_x, by_chance)
-first = torch.cat([ink(judge_x[judge_y == c][:1], torch.tensor([c])) for c in range(10)])
+one_each = torch.cat([judge_x[judge_y == c][:1] for c in range(10)])
+first = ink(one_each, torch.arange(10, device=device))  # [10, 3, 14, 14]
 show_images(torch.cat([first, free_inks[:10]]).cpu(),
             title="Above: training. Below: the world, with any colour")
 plt.show()
 
 
 # %% [markdown]
-# Three cures are on offer. **Jitter**, the standard recipe, scales brightness, contrast and saturation of each image. **Grey** replaces
-# all three channels by the brightness. **Shuffle** puts the three channels of each image in a random order, so that red
-# may become blue.
+# Three cures are on offer. **Jitter**, the standard recipe, scales brightness, contrast and saturation of each image.
+# **Grey** replaces all three channels by the brightness. **Shuffle** puts the three channels of each image in a random
+# order, so that red may become blue.
 
 # %%
 def grey(x, generator):
@@ -544,7 +549,8 @@ def shuffle(x, generator):
     return x.gather(1, dealt[:, :, None, None].expand_as(x))
 
 
-CURES = {"none": None, "jitter": Jitter(0.5, 0.5, 1.0), "shuffle": shuffle, "grey": grey}
+CURES = {"none": None, "jitter": Jitter(0.5, 0.5, 1.0),
+         "shuffle": shuffle, "grey": grey}
 fig, axes = plt.subplots(3, 1, figsize=(7, 2.6))
 for ax, name in zip(axes, ("jitter", "shuffle", "grey"), strict=True):
     changed = CURES[name](first, generator=dice(7))
@@ -573,7 +579,8 @@ colour = sweep(run_colour, {"cure": list(CURES)}, seeds=range(3),
                cache=cache_folder("day18_colour"), n_jobs=1)
 cures = colour.groupby("cure", sort=False)[["same", "free"]].mean()
 for name, row in cures.iterrows():
-    print(f"{name:8} colours as in training {row.same:3.0f} %, any colour {row.free:3.0f} %")
+    print(f"{name:8} colours as in training {row.same:3.0f} %,"
+          f" any colour {row.free:3.0f} %")
 cured = effects(colour, "free", baseline={"cure": "none"}).set_index("level")
 
 # %%
@@ -596,12 +603,12 @@ assert cured.low["shuffle"] > 20 and cures.same["grey"] < cures.same["none"] - 3
 
 
 # %% [markdown]
-# **What happened.** Without a cure the network is nearly perfect as long as the colours are those of training, and nearly useless
-# otherwise: it never learned to read, it learned ten colours. That is a **shortcut**, and a validation set collected in the same
-# careless way would have praised it. Jitter hardly helps, although it is a *colour* augmentation: it leaves the
-# *hue* alone, and the hue is the leak. Shuffling the channels breaks most of it, grey all of it. And grey has a price: with
-# training's colours it scores *lower*, because there it no longer gets the answer for free. That loss
-# is the sign of success.
+# **What happened.** Without a cure the network is nearly perfect as long as the colours are those of training, and
+# nearly useless otherwise: it never learned to read, it learned ten colours. That is a **shortcut**, and a validation
+# set collected in the same careless way would have praised it. Jitter hardly helps, although it is a *colour*
+# augmentation: it leaves the *hue* alone, and the hue is the leak. Shuffling the channels breaks most of it, grey all
+# of it. And grey has a price: with training's colours it scores *lower*, because there it no longer gets the answer
+# for free. That loss is the sign of success.
 #
 # An augmentation is a way to tell a network what it must not use. You have to know what that is.
 #
@@ -663,23 +670,27 @@ for size in views:
     ax.plot(cost, runs.mean(), marker, color=colour_of)
     ax.annotate("14, blown up" if blown else f"{size}", (cost, runs.mean()),
                 xytext=(8, 0), textcoords="offset points", va="center", color=colour_of)
-ax.set(xscale="log", xlabel="thousand multiply-adds an image (log scale)", xlim=(4, 450))
+ax.set(xscale="log", xlabel="thousand multiply-adds an image (log scale)")
+ax.set_xlim(4, 450)
 ax.set(ylabel="read correctly (%)", title="Beyond 14 pixels: more work, no more digits")
 plt.show()
-sharp = effects(sizes, "accuracy", baseline={"size": BLOWN_UP}).set_index("level").loc[28]
+sharp = effects(sizes, "accuracy", baseline={"size": BLOWN_UP})
+sharp = sharp.set_index("level").loc[28]
 print(f"28 sharp against 28 blown up: {sharp.difference:+.1f} points,"
       f" from {sharp.low:+.1f} to {sharp.high:+.1f}")
 by_size = by_size.set_index("level")
-assert by_size.difference[7] < -1.5 and by_size.difference[7] == by_size.difference.min()
-assert by_size.difference[28] < 1.5 and by_size.difference[20] < 2 and sharp.low < 1
+assert by_size.difference[7] < -1.5 and by_size.difference.idxmin() == 7
+assert by_size.difference[28] < 1.5 and by_size.difference[20] < 2
+assert sharp.difference < 1
 assert multiply_adds(28) > 4 * multiply_adds(14) > 16 * multiply_adds(7)
 
 
 # %% [markdown]
 # **What happened.** Seven pixels cost some points and read the great majority all the same, at a small share of the
-# work. From 14 on nothing more is gained, and it is not for lack of detail: the sharp 28 is no better than the blurred one.
-# That holds for *this* network. Its windows cover more than half the width of an image of 7 pixels, and a seventh of one of 28. To
-# use large images a network must see further, with more layers or larger windows, and that costs again.
+# work. From 10 or 14 on nothing more is gained that four seeds could show, and it is not for lack of detail: the sharp
+# 28 is no better than the blurred one. That holds for *this* network. Its windows cover more than half the width of an
+# image of 7 pixels, and a seventh of one of 28. To use large images a network must see further, with more layers or
+# larger windows, and that costs again.
 #
 # So size and network are chosen together, and this kind of picture, cost against accuracy, shows what is worth
 # choosing: whatever has another point above it *and* to its left is out.
@@ -687,9 +698,9 @@ assert multiply_adds(28) > 4 * multiply_adds(14) > 16 * multiply_adds(7)
 # ### Exercise: what a convolution costs ★★☆
 #
 # `conv_cost(conv, height, width)`: `conv` is an `nn.Conv2d` with `groups=1` and `dilation=1`; its kernel, stride and
-# padding (given in pixels) may differ between height and width. Return the number of multiply-adds, an int, for *one* image of
-# `height` by `width` pixels: one for each weight, each time it is used. Leave the bias out. Windows that do not fit are not computed.
-# `nn.Conv2d(1, 2, 3)` on 5 by 5 pixels: 3 x 3 places, 2 kernels of 9 weights, so 162.
+# padding (given in pixels) may differ between height and width. Return the number of multiply-adds, an int, for *one*
+# image of `height` by `width` pixels: one for each weight, each time it is used. Leave the bias out. Windows that do
+# not fit are not computed. `nn.Conv2d(1, 2, 3)` on 5 by 5 pixels: 3 x 3 places, 2 kernels of 9 weights, so 162.
 
 # %%
 def conv_cost(conv, height, width):
@@ -741,9 +752,9 @@ def run_scale(config, seed):
 
 
 # %% [markdown]
-# Plain SGD, forty steps. First all scales get the common rate 0.3, and each gets three rates around the size that suits
-# it. The best of those is chosen by the 1,000 digits for choosing. Then come four *fresh* seeds at the chosen rates, judged by
-# the judge: a rate that was merely lucky has to prove itself again.
+# Plain SGD, forty steps. First all scales get the common rate 0.3, and each gets three rates around the size that
+# suits it. The best of those is chosen by the 1,000 digits for choosing. Then come four *fresh* seeds at the chosen
+# rates, judged by the judge: a rate that was merely lucky has to prove itself again.
 #
 # > **Predict.** At the common rate, who loses? And who is last when each has its own best rate?
 
@@ -772,8 +783,9 @@ for name in SCALES:
 ax.axvline(0.3, color="gray", linestyle=":")
 ax.text(0.28, 3, "one rate for all", color="gray", ha="right")
 ax.set(xscale="log", xlabel="learning rate (log scale)", ylim=(0, 100))
-ax.set(ylabel="read correctly (%)", title="Each scale of the pixels has a best rate of its own")
-label_lines(ax)
+ax.set(ylabel="read correctly (%)")
+ax.set_title("Raw bytes want another learning rate")
+ax.legend(loc="lower left")
 plt.show()
 assert means.loc["raw", 0.3]["judged"] < 25 < 60 < own.loc["raw", "judged"]
 assert means.loc["0 to 1", 3.0]["judged"] < means.loc["0 to 1", 1.0]["judged"] - 10
@@ -791,25 +803,28 @@ assert own.loc["each", "faded"] > faded + 8
 
 
 # %% [markdown]
-# **What happened.** At the common rate raw bytes are little better than guessing, and that is where day 5 left them. With
-# a rate of their own they come within a few points of standardised ones, and the last place goes to another: pixels
-# from 0 to 1. They are small, so their steps are small; a higher rate would make up for that, but at 3 the training already
-# falls apart (the figure's right end). Forty steps are few, of course, and a patient run would narrow the gap.
+# **What happened.** At the common rate raw bytes are little better than guessing, and that is where day 5 left them.
+# With a rate of their own they come within a few points of standardised ones, and the last place goes to another:
+# pixels from 0 to 1. They are small, so their steps are small; a higher rate would make up for that, but at 3 the
+# training already falls apart (the figure's right end). Forty steps are few, of course, and a patient run would narrow
+# the gap.
 #
 # A scale of the input is more than a matter of the rate. Pixels 255 times as large do to the first layer what *initial
-# weights* 255 times as large would do, and day 16 is about those. Standardising puts the inputs where the usual rates and
-# initial weights work; that is all its magic, and reason enough.
+# weights* 255 times as large would do, and day 16 is about those. Standardising puts the inputs where the usual rates
+# and initial weights work; that is all its magic, and reason enough.
 #
-# The last column is about the other half of today. On faded digits, grey on grey, the scale **each** reads as if nothing
-# had happened; the others lose much. It divides the fading out before the network sees it. What you normalise away, you need not
-# augment away. The price is the same as for grey: whatever the overall brightness could have told is gone.
+# The last column is about the other half of today. On faded digits, grey on grey, the scale **each** reads as if
+# nothing had happened; the others lose much. It divides the fading out before the network sees it. What you normalise
+# away, you need not augment away. The price is the same as for grey: whatever the overall brightness could have told
+# is gone.
 #
 # ### Exercise: every image for itself ★☆☆
 #
-# `standardize_each(x)`: `x` is a float batch `[B, C, H, W]`. Return a new tensor of the same shape, in which each channel of each image has
-# mean 0 and standard deviation 1, measured over *its own* pixels. Use the deviation with $n$ in the denominator
-# (`correction=0` in PyTorch), not $n - 1$. A channel whose pixels are all equal becomes all 0. Leave `x` as it is. The
-# image `[[0., 2.], [0., 2.]]` becomes `[[-1., 1.], [-1., 1.]]`, and so does `[[5., 9.], [5., 9.]]`.
+# `standardize_each(x)`: `x` is a float batch `[B, C, H, W]`. Return a new tensor of the same shape, in which each
+# channel of each image has mean 0 and standard deviation 1, measured over *its own* pixels. Use the deviation with $n$
+# in the denominator (`correction=0` in PyTorch), not $n - 1$. A channel whose pixels are all equal becomes all 0.
+# Leave `x` as it is. The image `[[0., 2.], [0., 2.]]` becomes `[[-1., 1.], [-1., 1.]]`, and so does `[[5., 9.], [5.,
+# 9.]]`.
 
 # %%
 def standardize_each(x):
@@ -827,14 +842,15 @@ check("day18.standardize_each", standardize_each)
 # - Measure on plain data what it costs or brings, and on changed data what it protects from. Protection is specific:
 #   each way to train wins on its own column. The same flip harms digits as we write them and helps behind
 #   glass. The mean hides who pays; look at the classes.
-# - A shortcut is whatever gives the label away in training only. Jitter left the hue, and with it the shortcut; grey took it away, and
-#   the score on the careless data *fell*.
+# - A shortcut is whatever gives the label away in training only. Jitter left the hue, and with it the shortcut; grey
+#   took it away, and the score on the careless data *fell*.
 # - Size and scale belong to the network and to the rate. More pixels than the network can use cost and bring nothing;
 #   scales can only be compared when each has a rate of its own.
 #
 # ## What to try next
 #
-# - A larger run: 3,000 digits instead of 300, and 200 passes instead of 30. Which effects shrink, and does erasing pay in the end?
+# - A larger run: 3,000 digits instead of 300, and 200 passes instead of 30. Which effects shrink, and does erasing pay
+#   in the end?
 # - Turn the dial: `Shift(0)` to `Shift(4)`. Where does the gain on plain digits turn into a loss?
 # - Give the Reader a second convolution and repeat the sizes. Does 28 win now?
 # - Let nine of ten training digits follow the colours instead of all. How much of the shortcut is left?

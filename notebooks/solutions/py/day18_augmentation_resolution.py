@@ -39,9 +39,10 @@ check("day18.random_flip", random_flip)
 
 
 # %% [markdown]
-# One draw for each image, of shape `[B, 1, 1, 1]`: `torch.where` spreads it over channels, rows and columns, so an image
-# is moved as a whole. `torch.rand` lies in [0, 1), so `draws < p` is never true for `p = 0` and always for `p = 1`; with
-# `<=` that would not quite hold. Mirroring *all* images and then choosing costs twice the work and is still faster than a loop.
+# One draw for each image, of shape `[B, 1, 1, 1]`: `torch.where` spreads it over channels, rows and columns, so an
+# image is moved as a whole. `torch.rand` lies in [0, 1), so `draws < p` is never true for `p = 0` and always for `p =
+# 1`; with `<=` that would not quite hold. Mirroring *all* images and then choosing costs twice the work and is still
+# faster than a loop.
 
 # %% [markdown]
 # ## Erase with the mean ★★★
@@ -65,8 +66,8 @@ check("day18.erase_with_mean", erase_with_mean)
 
 # %% [markdown]
 # A pixel is inside the square if its row is and its column is. Two rows of truth values, one along the height and one
-# along the width, make a rectangle when they are spread against each other. What would lie beyond the edge has no row or column to be
-# true in, so the cut at the edge comes free. The mean is taken before `where`, from the untouched `x`.
+# along the width, make a rectangle when they are spread against each other. What would lie beyond the edge has no row
+# or column to be true in, so the cut at the edge comes free. The mean is taken before `where`, from the untouched `x`.
 
 # %% [markdown]
 # ## Who does not survive? ★★☆
@@ -86,9 +87,9 @@ check("day18.lost_classes", lost_classes)
 
 
 # %% [markdown]
-# The mean of a difference is the difference of the means, so one mask for each class will do. `y == c` picks the images
-# that *are* of class `c`, whatever they were taken for. `unique` returns the classes that occur, sorted. Doubles, because a fall of
-# exactly `points` must not pass for more by rounding.
+# The mean of a difference is the difference of the means, so one mask for each class will do. `y == c` picks the
+# images that *are* of class `c`, whatever they were taken for. `unique` returns the classes that occur, sorted.
+# Doubles, because a fall of exactly `points` must not pass for more by rounding.
 
 # %% [markdown]
 # ## What a convolution costs ★★☆
@@ -108,9 +109,9 @@ def conv_cost(conv, height, width):
 check("day18.conv_cost", conv_cost)
 
 # %% [markdown]
-# The first window stands at the edge, and then the window moves on as long as it fits: `reach // stride` moves, plus the place
-# where it began. The weights are `[out, in, kernel height, kernel width]`, so `numel` has the channels in it. The formula of
-# the lesson's network comes out, too:
+# The first window stands at the edge, and then the window moves on as long as it fits: `reach // stride` moves, plus
+# the place where it began. The weights are `[out, in, kernel height, kernel width]`, so `numel` has the channels in
+# it. The formula of the lesson's network comes out, too:
 
 # %%
 look = conv_cost(nn.Conv2d(1, 16, kernel_size=4, stride=2), 14, 14)
@@ -134,6 +135,6 @@ def standardize_each(x):
 check("day18.standardize_each", standardize_each)
 
 # %% [markdown]
-# `keepdim=True` leaves `[B, C, 1, 1]`, which spreads over rows and columns again. Where the deviation is 0, all pixels equal the mean,
-# so `x - mean` is 0 and any divisor but 0 will do. Adding a small number to every deviation is common, too; it dims
-# faint images a little, which is why the check looks at one.
+# `keepdim=True` leaves `[B, C, 1, 1]`, which spreads over rows and columns again. Where the deviation is 0, all pixels
+# equal the mean, so `x - mean` is 0 and any divisor but 0 will do. Adding a small number to every deviation is common,
+# too; it dims faint images a little, which is why the check looks at one.
