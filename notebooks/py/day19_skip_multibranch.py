@@ -63,7 +63,7 @@ pixels, labels = (small.images / 255).to(device), small.labels.to(device)
 normalize = Normalize.from_images(small, range(2_000))
 train_x, val_x = normalize(pixels).split([2_000, 1_000])  # [2000, 1, 14, 14]
 train_y, val_y = labels.split([2_000, 1_000])
-show_images(small.images[:10], labels[:10].tolist(), title="Half as large, and readable")
+show_images(small.images[:10], labels[:10].tolist(), title="Half as large, still clear")
 plt.show()
 
 
@@ -112,7 +112,8 @@ class Tower(nn.Module):
         self.first, self.last = nn.Linear(196, width), nn.Linear(width, 10)
         even = nn.LayerNorm(width, elementwise_affine=False) if norm else nn.Identity()
         self.layers = nn.ModuleList(
-            nn.Sequential(nn.Linear(width, width), even, nn.ReLU()) for _ in range(depth)
+            nn.Sequential(nn.Linear(width, width), even, nn.ReLU())
+            for _ in range(depth)
         )
 
     def states(self, x):
@@ -214,7 +215,7 @@ print("the Jacobian of x + f(x) is the identity plus that of f")
 
 # %%
 def gradient_sizes(tower, x=train_x[:200], y=train_y[:200]):
-    """Norm of the gradient at each state, as a share of that at the last: [depth + 1]."""
+    """Gradient norm at each state, as a share of that at the last: [depth + 1]."""
     states = tower.states(x)
     loss = F.cross_entropy(tower.last(states[-1]), y)
     sizes = torch.stack([g.norm() for g in torch.autograd.grad(loss, states)]).cpu()
@@ -254,10 +255,10 @@ assert first["plain"].max() < 1e-5 and first["with skips"].min() > 3
 # A stack of layers $h \leftarrow \text{keep} \cdot h + f_k(h)$ has the Jacobians $J_1, J_2, \dots$ of its $f_k$ at the
 # point where it works. Return the Jacobian of the whole stack, output by input.
 #
-# `stack_jacobian(jacobians, keep=1.0)` gets a list of float tensors `[D, D]`, first layer first (entry $i, j$: how output $i$
-# changes with input $j$), and a number `keep`. It returns a tensor `[D, D]`; the list is never empty. With `keep = 1`
-# and the two 1 x 1 Jacobians 0.5 and −0.2 it is $0.8 \cdot 1.5 = 1.2$. Matrices do not commute: mind who stands left. Stuck?
-# `hint("day19.stack_jacobian")` gives a nudge, and a stronger one each time.
+# `stack_jacobian(jacobians, keep=1.0)` gets a list of float tensors `[D, D]`, first layer first (entry $i, j$: how
+# output $i$ changes with input $j$), and a number `keep`. It returns a tensor `[D, D]`; the list is never empty. With
+# `keep = 1` and the two 1 x 1 Jacobians 0.5 and −0.2 it is $0.8 \cdot 1.5 = 1.2$. Matrices do not commute: mind who
+# stands left. Stuck? `hint("day19.stack_jacobian")` gives a nudge, and a stronger one each time.
 
 # %%
 def stack_jacobian(jacobians, keep=1.0):
@@ -309,8 +310,8 @@ assert size.min() > 0.05, "the gradient is not lost, thanks to the normalisation
 # %% [markdown]
 # **What happened.** With normalisation the gradient arrives in a healthy size even in the plain tower (the last line).
 # Yet two readings of one digit get gradients that have less and less in common as the tower grows. What arrives is
-# closer and closer to noise, and steps along noise cancel. Balduzzi and others (2017) called it the *shattered gradients* problem.
-# With skips the direction survives, since the 1 in $1 + J$ passes it on unbent.
+# closer and closer to noise, and steps along noise cancel. Balduzzi and others (2017) called it the *shattered
+# gradients* problem. With skips the direction survives, since the 1 in $1 + J$ passes it on unbent.
 #
 # ## Eighteen layers that learn
 #
@@ -322,7 +323,8 @@ towers = sweep(run_tower, {"depth": DEPTHS, "keep": [0.0, 1.0]}, seeds=range(3),
                cache=cache, n_jobs=1, progress=False)
 gains = []
 for depth in DEPTHS:
-    table = effects(towers[towers["depth"] == depth], "accuracy", baseline={"keep": 0.0})
+    runs = towers[towers["depth"] == depth]
+    table = effects(runs, "accuracy", baseline={"keep": 0.0})
     gains.append(table.assign(depth=depth))
 gains = pd.concat(gains).set_index("depth")
 print(gains[["difference", "low", "high", "seeds"]].round(1))
@@ -377,8 +379,9 @@ assert lost.max() < 0.01
 # %% [markdown]
 # **What happened.** Next to nothing is left of the path that was to save everything, and the tower is nearly as lost as
 # without a skip. The factor of the whole stack is $(0.5 + J_{18}) \cdots (0.5 + J_1)$, and its leading term dies like
-# any other power. *Anything* on the skip's path is raised to the power of the depth: a factor, a ReLU, a dropout. He and others (2016b)
-# tried them all, on a network of 110 layers, and kept the path clean. If the sum grows too large, scale $f$, not $h$.
+# any other power. *Anything* on the skip's path is raised to the power of the depth: a factor, a ReLU, a dropout. He
+# and others, in their second paper of 2016, tried them all on a network of 110 layers, and kept the path clean. If the
+# sum grows too large, scale $f$, not $h$.
 #
 # ## A small ResNet
 #
@@ -400,8 +403,8 @@ assert projection(maps).shape == f(maps).shape
 
 # %% [markdown]
 # The way out is a **projection**: a convolution with a window of one pixel. It looks at a single place, mixes the
-# channels there, and with a stride of 2 takes every second place. It stands only where the shape changes; everywhere else the
-# skip is the plain $x$.
+# channels there, and with a stride of 2 takes every second place. It stands only where the shape changes; everywhere
+# else the skip is the plain $x$.
 
 # %%
 class ResidualBlock(nn.Module):
@@ -465,11 +468,11 @@ assert reads > 50
 #
 # ### Exercise: a shortcut without weights ★★☆
 #
-# He and others tried a cheaper way to make shapes agree. `free_shortcut(x, out_channels, stride)` gets maps `[N, C, H, W]`,
-# takes every `stride`-th row and column, beginning with the first, and appends channels of zeros *behind* the C old ones
-# until there are `out_channels`. It returns a new tensor `[N, out_channels, H', W']` of the dtype and device of `x`, with H'
-# and W' rounded up. If `out_channels` is smaller than C, raise a `ValueError`. For `[[[[1., 2., 3.]]]]`, 2 channels and
-# stride 2 the two maps are `[[1., 3.]]` and `[[0., 0.]]`.
+# He and others tried a cheaper way to make shapes agree. `free_shortcut(x, out_channels, stride)` gets maps `[N, C, H,
+# W]`, takes every `stride`-th row and column, beginning with the first, and appends channels of zeros *behind* the C
+# old ones until there are `out_channels`. It returns a new tensor `[N, out_channels, H', W']` of the dtype and device
+# of `x`, with H' and W' rounded up. If `out_channels` is smaller than C, raise a `ValueError`. For `[[[[1., 2.,
+# 3.]]]]`, 2 channels and stride 2 the two maps are `[[1., 3.]]` and `[[0., 0.]]`.
 
 # %%
 def free_shortcut(x, out_channels, stride=1):
@@ -533,16 +536,17 @@ assert 3 < factor < 4
 
 
 # %% [markdown]
-# **What happened.** The large window now sees a quarter of the channels, which would save a factor of four; the
-# 1x1 convolutions in front take a little of that back. Of course the window also sees less: eight mixtures of what was there.
+# **What happened.** The large window now sees a quarter of the channels, which would save a factor of four; the 1x1
+# convolutions in front take a little of that back. Of course the window also sees less: eight mixtures of what was
+# there.
 #
 # ### Exercise: what stands side by side ★★☆
 #
-# `branch_sizes(in_channels, branches)` describes a multi-branch block. A branch is a list of convolutions in a row, each a pair
-# `(kernel, out_channels)`, without bias and with padding that keeps height and width; each branch sees the block's
-# `in_channels`. Their results are concatenated. An empty list is a bare pooling: it passes all channels on. Return two ints: `(channels, weights)` of
-# the whole block. With 8 channels and `[[(1, 4)], [(1, 2), (3, 5)], []]` that is `(17, 138)`:
-# 4 + 5 + 8 channels, and 32 + (16 + 90) weights.
+# `branch_sizes(in_channels, branches)` describes a multi-branch block. A branch is a list of convolutions in a row,
+# each a pair `(kernel, out_channels)`, without bias and with padding that keeps height and width; each branch sees the
+# block's `in_channels`. Their results are concatenated. An empty list is a bare pooling: it passes all channels on.
+# Return two ints: `(channels, weights)` of the whole block. With 8 channels and `[[(1, 4)], [(1, 2), (3, 5)], []]` that
+# is `(17, 138)`: 4 + 5 + 8 channels, and 32 + (16 + 90) weights.
 
 # %%
 def branch_sizes(in_channels, branches):
@@ -591,7 +595,8 @@ def run_kind(config, seed):
 
 kinds = sweep(run_kind, {"kind": KINDS}, seeds=range(3), n_jobs=1, progress=False,
               cache=cache_folder("day19_kinds"))
-print(kinds.groupby("kind", sort=False)["accuracy"].agg(["mean", "min", "max"]).round(1))
+by_kind = kinds.groupby("kind", sort=False)["accuracy"]
+print(by_kind.agg(["mean", "min", "max"]).round(1))
 table = effects(kinds, "accuracy")
 print(table[["level", "difference", "low", "high"]].round(1))
 ax = plot_effects(table, unit="accuracy (points)")
@@ -624,14 +629,14 @@ plt.show()
 
 
 # %% [markdown]
-# How good is a cleaned picture? The mean squared error (MSE) says how far its pixels are from the true ones. One usually sets
-# it in relation to the brightest possible pixel, the peak, and takes the logarithm, for the eye judges by ratios. This is the
-# **peak signal-to-noise ratio**, in decibels:
+# How good is a cleaned picture? The mean squared error (MSE) says how far its pixels are from the true ones. One
+# usually sets it in relation to the brightest possible pixel, the peak, and takes the logarithm, for the eye judges by
+# ratios. This is the **peak signal-to-noise ratio**, in decibels:
 #
 # $$\text{PSNR} = 10 \, \log_{10} \frac{\text{peak}^2}{\text{MSE}} .$$
 #
-# More is better; 10 decibels more are a tenth of the squared error. Before any network is trained, measure what it has to beat:
-# hand back the noisy picture, or hand back plain black.
+# More is better; 10 decibels more are a tenth of the squared error. Before any network is trained, measure what it has
+# to beat: hand back the noisy picture, or hand back plain black.
 #
 # > **Predict.** The noise has a standard deviation of 0.4 and the peak is 1. What PSNR has the noisy picture? And which of
 # > the two is better, doing nothing or a black picture?
@@ -655,15 +660,15 @@ assert psnr(baseline["black"], clean) > psnr(noisy.clamp(0, 1), clean)
 
 
 # %% [markdown]
-# **What happened.** The noise sets the first number, by the formula. Clamping to the possible range is free and helps a lot. And
-# black beats both: a digit is mostly black anyway. A PSNR alone says little; say what doing nothing gives, and what the
-# emptiest answer gives.
+# **What happened.** The noise sets the first number, by the formula. Clamping to the possible range is free and helps a
+# lot. And black beats both: a digit is mostly black anyway. A PSNR alone says little; say what doing nothing gives, and
+# what the emptiest answer gives.
 #
 # ### Exercise: decibels into brightness ★☆☆
 #
 # Turn a PSNR back into something one can picture: the root of the mean squared error, in units of brightness.
-# `rms_error(decibels, data_range=1.0)` gets two numbers, where `data_range` is the peak of the formula, and returns a float. 20 dB at
-# a range of 1.0 is 0.1; at 255 it is 25.5.
+# `rms_error(decibels, data_range=1.0)` gets two numbers, where `data_range` is the peak of the formula, and returns a
+# float. 20 dB at a range of 1.0 is 0.1; at 255 it is 25.5.
 
 # %%
 def rms_error(decibels, data_range=1.0):
@@ -679,8 +684,9 @@ check("day19.rms_error", rms_error)
 #
 # To tell a stroke from noise one has to see more than a few pixels. So the network shrinks the picture, 14 to 7 to 3
 # pixels, until a 3x3 window spans all of it. Then it grows it again, by repeating pixels, to draw the answer. On the
-# way down it loses *where* exactly things were. The **U-Net** (Ronneberger and others, 2015) keeps the maps of each size on
-# the way down, and on the way up concatenates them to what comes from below: *what* from below, *where* from across.
+# way down it loses *where* exactly things were. The **U-Net** (Ronneberger and others, 2015) keeps the maps of each
+# size on the way down, and on the way up concatenates them to what comes from below: *what* from below, *where* from
+# across.
 #
 # With `skip=False` zeros take the place of the kept maps. So both networks have the same number of parameters.
 
@@ -778,7 +784,7 @@ for skip in (False, True):
     share = [(pictures[skip, seed].std(dim=0).mean() / clean.std(dim=0).mean()).item()
              for seed in range(3)]
     differ[skip] = share
-    print(f"skips {skip!s:5}: its pictures differ from each other by {min(share):.2f} to"
+    print(f"skips {skip!s:5}: its pictures differ by {min(share):.2f} to"
           f" {max(share):.2f} of what clean digits differ by")
 assert max(differ[False]) < 0.55 < min(differ[True])
 
@@ -789,9 +795,10 @@ assert max(differ[False]) < 0.55 < min(differ[True])
 # With skips the detail takes the short way around, from the first step on. Part of the gap is therefore speed, and
 # more steps narrow it: the first thing to try below.
 #
-# PSNR looks at pixels one by one. A picture that is a little too bright everywhere and one that is blurred may have the same
-# PSNR, and the eye does not agree. The **structural similarity index** (SSIM; Wang and others, 2004) compares windows of 11 x 11 pixels
-# instead: their mean brightness, their contrast, and how far their patterns go up and down together. 1 is a perfect copy.
+# PSNR looks at pixels one by one. A picture that is a little too bright everywhere and one that is blurred may have the
+# same PSNR, and the eye does not agree. The **structural similarity index** (SSIM; Wang and others, 2004) compares
+# windows of 11 x 11 pixels instead: their mean brightness, their contrast, and how far their patterns go up and down
+# together. 1 is a perfect copy.
 
 # %% tolerance={"atol": 0.05, "rtol": 0.1}
 scores = {"noisy, clamped": noisy.clamp(0, 1), "black": torch.zeros_like(clean)}
@@ -805,15 +812,16 @@ assert by_ssim["black"] < by_ssim["noisy, clamped"]
 
 
 # %% [markdown]
-# Here the two measures part: black, which PSNR preferred to the noisy digits, is the worst by SSIM. It has no structure at all. Report
-# both, and look at pictures.
+# Here the two measures part: black, which PSNR preferred to the noisy digits, is the worst by SSIM. It has no structure
+# at all. Report both, and look at pictures.
 #
 # ### Exercise: a U-Net with crossed wires ★★★
 #
-# `mended_unet(x, down, up, last)` is U-Net's forward pass, for any images `[N, 1, H, W]` with both sides at least 4. `down` is a
-# list of three convolutions, `up` of two, `last` the final one; all keep height and width. It should do what the `UNet` above does
-# (with skips), and return `[N, 1, H, W]`. Three wires are wrong: which maps are kept, where they are plugged in, and what
-# size they meet. With as many channels at each size none of this need raise an error. Mend it.
+# `mended_unet(x, down, up, last)` is U-Net's forward pass, for any images `[N, 1, H, W]` with both sides at least 4.
+# `down` is a list of three convolutions, `up` of two, `last` the final one; all keep height and width. It should do
+# what the `UNet` above does (with skips), and return `[N, 1, H, W]`. Three wires are wrong: which maps are kept, where
+# they are plugged in, and what size they meet. With as many channels at each size none of this need raise an error.
+# Mend it.
 
 # %%
 def mended_unet(x, down, up, last):
@@ -862,7 +870,7 @@ check("day19.mended_unet", mended_unet)
 # - Ronneberger, Fischer, Brox (2015), *U-Net: convolutional networks for biomedical image segmentation*: learned from 30
 #   pictures.
 # - He, Zhang, Ren, Sun (2016), *Deep residual learning for image recognition*: degradation, the plus, 152 layers.
-# - He, Zhang, Ren, Sun (2016b), *Identity mappings in deep residual networks*: what happens if anything stands on the skip's
+# - He, Zhang, Ren, Sun (2016), *Identity mappings in deep residual networks*: what happens if anything stands on the skip's
 #   path; 1,001 layers.
 # - Veit, Wilber, Belongie (2016), *Residual networks behave like ensembles of relatively shallow networks*: the paths,
 #   and how many layers one may take out.
