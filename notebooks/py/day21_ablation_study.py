@@ -52,6 +52,7 @@ from nnlab_helpers.train import evaluate, fit
 seed_everything(0)
 device = pick_device()
 use_style()
+torch.set_num_threads(1)  # networks as small as today's are quicker with one
 
 # %% [markdown]
 # ## Look first
