@@ -26,7 +26,8 @@
 # - give a finding a harder test than the one that made it, and say what is left of it;
 # - show how choosing the best of many runs fools you, and report a run that was chosen honestly.
 #
-# [← Day 13: why does it not learn?](day13_debugging.ipynb) · Day 15 will be about depth and width.
+# [← Day 13: why does it not learn?](day13_debugging.ipynb) ·
+# [Day 15: is deeper better than wider? →](day15_depth_width.ipynb)
 
 # %%
 import math
