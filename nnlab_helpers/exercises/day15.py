@@ -86,14 +86,15 @@ def _effect(
 
     def rest(row: Mapping[str, Any]) -> Any:
         left_out = {factor, "score"} | ({"seed"} if bug == "seeds mixed" else set())
-        if bug == "only seed":
+        if bug in ("only seed", "every partner"):
             return row["seed"]
         return tuple((name, value) for name, value in row.items() if name not in left_out)
 
-    base: dict[Any, float] = {}
+    partners: dict[Any, list[float]] = {}
     for row in rows:
         if row[factor] == baseline:
-            base.setdefault(rest(row), row["score"])
+            partners.setdefault(rest(row), []).append(row["score"])
+    base = {key: sum(scores) / len(scores) if bug == "every partner" else scores[0] for key, scores in partners.items()}
     by_seed: dict[int, list[float]] = {}
     for row in rows:
         if row[factor] == level and rest(row) in base:
@@ -162,6 +163,7 @@ def effect(answer: Callable[..., Any], t: Trial) -> None:
         "The sign is turned round: the score of `level` minus that of the baseline.": "turned",
         "Runs of one seed belong together: average their differences first, so that n counts seeds.": "each pair",
         "A pair agrees in *all* other factors: here runs with another value of one of them were paired.": "only seed",
+        "A run has one partner: here each was compared with every baseline run of its seed.": "every partner",
         "A pair has the same seed: here runs of different seeds were paired.": "seeds mixed",
         "That subtracts the mean of all baselines; leave out runs that have no partner.": "unpaired",
         "The standard deviation takes n - 1 in its denominator.": "population",

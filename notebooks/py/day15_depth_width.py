@@ -269,10 +269,12 @@ check("day15.effect", effect)
 # %% [markdown]
 # ## Too small, or too few digits?
 #
-# A network can fail in two ways. If even the digits that it was trained on are misread, it **underfits**: it is too
-# small, or was not trained enough. If it knows those by heart and misreads new ones, it **overfits**: what it has
-# learned is partly about these digits and no others. The room that a network has for learning is called its
-# **capacity**, and width gives capacity. We sweep it: four widths, each with 100 digits and with 1,000.
+# There are two well-known ways to fail; the end of the day adds a third. If even the digits that it was trained on are
+# misread, a network **underfits**: it is too small, or was not trained enough. If it knows those by heart and misreads
+# new ones, it **overfits**: what it has learned is partly about these digits and no others. The room that a network has
+# for learning is called its **capacity**, and width gives capacity. We sweep it: four widths, each with 100 digits and
+# with 1,000. All train for a hundred batches of a hundred, so each of 100 digits is seen a hundred times, each of 1,000
+# ten times.
 #
 # > **Predict.** With 256 units there are 530 parameters for each of 100 digits. Will that network read new digits
 # > *worse* than one of 32 units? Sketch both curves, training and validation, from 2 units to 256.
@@ -329,7 +331,7 @@ base = {"width": 32, "digits": 100}
 which = effects(shapes, "validation", baseline=base)
 print(which.drop(columns="baseline").round(1).to_string(index=False))
 plot_effects(which, unit="digits read right (points)")
-plt.title("Ten times the digits bring more than eight times the units")
+plt.title("Ten times the digits help more than eight times the units")
 plt.show()
 difference = which.set_index(["factor", "level"])["difference"]
 assert difference["digits", 1_000] > difference["width", 256] + 2
@@ -356,7 +358,8 @@ assert more[:, 2:].min() > 10 > more[:, 0].mean() + 1
 # ## The same budget, deeper
 #
 # Now the question of the day. To be fair, every network gets the same budget of 30,000 parameters. The deeper it is,
-# the narrower it has to be. How narrow? Try widths until the next one no longer fits.
+# the narrower it has to be. How narrow? Try widths until the next one no longer fits. (Each linear layer is one product
+# of matrices, and each waits for the one before. The last column counts them.)
 
 # %%
 def width_for_budget(budget, depth, inputs=196, outputs=10):
@@ -399,7 +402,7 @@ check("day15.pyramid", pyramid)
 
 # %% [markdown]
 # > **Predict.** Depths 1, 2, 4 and 8, all of (nearly) 30,000 parameters, a hundred steps each. Put them in order, best
-# > first. Then a harder one: which of them will do worse on its *training* digits?
+# > first. Then a harder one: does the last of your list read its *training* digits worse, too, than the first?
 
 # %%
 def run_depth(config, seed):
@@ -469,9 +472,9 @@ assert (behind > 1).all()
 
 # %% [markdown]
 # **What happened.** With patience the deep network learns most of its training digits. On new digits it stays behind
-# with each of the seeds, at more than twice the cost. More tests of this kind are possible (another rate, another
-# start), and you will make some of them on day 16. For now the honest sentence is: *these* digits, *this* start,
-# nothing to help: then one or two layers are enough, and wide beats deep.
+# with each of the three seeds, at nearly twice the work. More tests of this kind are possible: another rate (it waits
+# for you below), another start (day 16). For now the honest sentence is: *these* digits, *this* start, nothing to
+# help: then one or two wide layers are enough, and eight narrow ones are worse.
 #
 # And the work? The multiply-adds are nearly equal. Time is another matter. (Remember the last column of the table of
 # widths.)
@@ -496,7 +499,8 @@ assert milliseconds[8] > milliseconds[1]
 #
 # $$T(x) = 2\,\mathrm{relu}(x) - 4\,\mathrm{relu}(x - \tfrac12),$$
 #
-# which rises from 0 to 1 and falls back to 0. The next layer folds the folded strip.
+# which rises from 0 to 1 and falls back to 0. The next layer folds the folded strip: both of its units receive
+# $T(x)$, by the weights 2 and -4, and their biases, 0 and $-\tfrac12$, begin the next fold.
 
 # %%
 @torch.no_grad()
@@ -549,7 +553,7 @@ plt.show()
 def wide(count):
     """One hidden layer that draws a zigzag of `count` pieces between 0 and 1."""
     model = MLP(1, [count], 1)
-    first, last = model.layers[1], model.layers[3]
+    first, last = model.layers[1], model.layers[3]  # 0 flattens, 2 is the ReLU
     first.weight.fill_(1.0)
     first.bias.copy_(-torch.arange(count) / count)  # unit k switches on at k / count
     turns = torch.where(torch.arange(count) % 2 == 0, 2.0 * count, -2.0 * count)
@@ -594,7 +598,7 @@ class Bottleneck(nn.Module):
 
 # %% [markdown]
 # > **Predict.** Ten digits. How many numbers must the bottleneck have until you no longer notice it: 1, 2, 4, 8? And
-# > what can a single number do?
+# > what can a single number do? (We compare with 64, as many as the layers beside it have: that is no bottleneck.)
 
 # %%
 def run_middle(config, seed):
@@ -640,8 +644,9 @@ assert lost[8] > -5
 # away capacity, and yet it was no remedy for overfitting here. Whether eight numbers still cost anything is for the
 # last interval above to say.
 #
-# Two numbers have a charm of their own: you can look at everything the network knows. Each mark below is a new digit at
-# the place where the bottleneck puts it, and each colour is a region that the second half reads as one class.
+# Two numbers have a charm of their own: you can look at everything the network knows. We train one such network for
+# three times as long. Each mark below is a new digit at the place where the bottleneck puts it, and each colour is a
+# region that the second half reads as one class.
 
 # %%
 seed_everything(0)
@@ -693,7 +698,7 @@ assert agree > 97
 #
 # `squeezed(layer, rank)` gets an `nn.Linear` and a `rank` of at least 1 and at most the smaller of its two sizes.
 # Return an `nn.Sequential` of two `nn.Linear`: the first without a bias, from the layer's inputs to `rank`; the second
-# from `rank` to its outputs, with the layer's own bias (`layer` has one). Multiplied, their weights must be the matrix
+# from `rank` to its outputs, with a copy of the layer's bias (it has one). Multiplied, their weights must be the matrix
 # of this rank that is nearest to the layer's weight (least sum of squared differences). Leave `layer` as it is.
 # `torch.linalg.svd(W, full_matrices=False)` gives `U, S, Vh` with `W = U @ torch.diag(S) @ Vh` and `S` falling; the
 # nearest matrix of rank $k$ keeps the first $k$ of them (Eckart and Young, 1936).
@@ -738,9 +743,9 @@ assert plain["training"].max() < often + 2 and (plain["different_answers"] == 1)
 
 
 # %% [markdown]
-# **What happened.** It gives *one* answer to 2,000 different digits, and does no better than somebody who has not
-# looked at them. Not even the training digits are read: this is neither too little capacity nor overfitting. The
-# network **does not train**.
+# **What happened.** It gives *one* answer to 2,000 different digits, with each seed, and does no better than somebody
+# who has not looked at them. Not even the training digits are read: this is neither too little capacity nor
+# overfitting. The network **does not train**. (Forty steps are few. Give it ten times as many and see.)
 #
 # Where does it get stuck? We follow 1,000 digits through the untrained network and note two things at each layer: how
 # large the activations are, and how much they *differ* from digit to digit. And on the way back, the gradient of each
@@ -776,7 +781,8 @@ right.set(yscale="log", xlabel="layer", ylabel="norm of the weights' gradient")
 for ax in (left, right):
     ax.set_xticks([1, 10, 20, 30])
 label_lines(left)
-fig.suptitle("On the way in the digits become alike; on the way back nothing arrives",
+fig.suptitle("On the way in the digits become alike;"
+             " on the way back almost nothing arrives",
              fontweight="bold", fontsize=11, x=0.01, ha="left")
 plt.show()
 
@@ -792,10 +798,10 @@ assert (inside[:, 2, 0] < 1e-8).all() and (inside[:, 2, -1] > 1e-4).all()
 
 # %% [markdown]
 # The last layers are not silent. Their *size* stays where it is, because every unit has a bias. But what comes out is
-# the same for every digit: each layer lets through less than half of what distinguishes them. (Where the curve becomes
-# flat, nothing is left but the rounding of 32-bit numbers.) On the way back the gradient fades in the same manner, so
-# the first layers are told nothing. Adam divides each gradient by its own size and makes up for a small one; but not
-# below its $\epsilon$ of $10^{-8}$ (day 6).
+# the same for every digit: each layer lets through less than half of what distinguishes them. (Where the lower curve on
+# the left becomes flat, nothing is left but the rounding of 32-bit numbers.) On the way back the gradient fades in the
+# same manner, so the first layers are told nothing. Adam divides each gradient by its own size and makes up for a small
+# one; but not below its $\epsilon$ of $10^{-8}$ (day 6).
 #
 # And yet thirty layers *could* do what one layer does: a ReLU leaves positive numbers as they are, so the layers that
 # are too many could pass on what they get. The good weights exist, and training does not find them. That was the
@@ -832,8 +838,8 @@ check("day15.first_remedy", first_remedy)
 # %% [markdown]
 # ## Recap
 #
-# - **Cost**: width is paid for twice (both ends of a matrix grow), depth once. Equal budgets mean equal multiply-adds,
-#   but layers wait for each other.
+# - **Cost**: width is paid for twice (both ends of a matrix grow), depth once. Equal budgets mean nearly equal
+#   multiply-adds, but layers wait for each other.
 # - **Measuring**: a run, a grid, seeds, a table; an effect is a mean of paired differences with Student's interval. An
 #   average over a grid can hide an interaction. An interval that holds zero decides nothing.
 # - **Diagnosis**: training low, validation low: underfits, wants capacity. Training high, validation low: overfits,

@@ -114,6 +114,17 @@ def effect_by_seed_alone(rows, factor, level, baseline, t95):
     return generic_effect(rows, factor, level, baseline, t95, ignore=set(rows[0]) - {"seed"})
 
 
+def effect_of_every_partner(rows, factor, level, baseline, t95):
+    found = {}
+    for row in rows:
+        for other in rows:
+            if row["seed"] == other["seed"] and row[factor] == level and other[factor] == baseline:
+                found.setdefault(row["seed"], []).append(row["score"] - other["score"])
+    values = torch.tensor([sum(d) / len(d) for d in found.values()], dtype=torch.float64)
+    mean, reach = values.mean().item(), t95[len(values)] * values.std().item() / len(values) ** 0.5
+    return mean, mean - reach, mean + reach
+
+
 def effect_across_seeds(*arguments):
     return generic_effect(*arguments, ignore=("seed",))
 
@@ -311,6 +322,7 @@ ANSWERS = {
             (effect_turned, "The sign is turned round"),
             (effect_of_each_pair, "so that n counts seeds"),
             (effect_by_seed_alone, "agrees in *all* other factors"),
+            (effect_of_every_partner, "A run has one partner"),
             (effect_across_seeds, "A pair has the same seed"),
             (effect_unpaired, "leave out runs that have no partner"),
             (effect_of_population, "n - 1 in its denominator"),
