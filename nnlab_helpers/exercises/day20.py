@@ -305,7 +305,7 @@ def assembled(answer: Callable[..., Any], t: Trial) -> None:
         tokens = (height // size) * (width // size)
         cases.append((t.randn(n, tokens, channels * size * size), height, width, size))
     slips = {
-        "A reshape alone lays a whole patch in a line: neighbouring patches have to be woven together.": "reshape",
+        "A reshape alone (or rows and columns of patches swapped) lays whole patches in a line; weave them.": "reshape",
         "The patches were laid column by column; they come row by row.": "columns first",
         "Within a patch the channel comes first, then its rows.": "channel last",
         "Each patch is turned: its rows became columns.": "turned",

@@ -17,8 +17,8 @@
 # A convolution is told something about images before it sees one: that neighbours belong together. Networks for
 # language know nothing of the kind. They get a sequence, one item after the other, and still the same design, the
 # transformer, now reads both books and photographs. Today you read digits that way: row by row with a memory, then all
-# parts at once with attention. In the end the three designs meet at equal size, and you find out what the
-# convolution's advance knowledge is worth.
+# parts at once with attention. In the end both meet a convolution and an MLP of the same size, and you find out what
+# the convolution's advance knowledge is worth.
 #
 # **By the end you can**
 #
@@ -42,13 +42,13 @@ from nnlab_helpers.data import Normalize, TensorLoader, load_images
 from nnlab_helpers.device import pick_device, seed_everything
 from nnlab_helpers.exercises import check, hint
 from nnlab_helpers.models import MLP, count_parameters
-from nnlab_helpers.plots import (
-    PALETTE, label_lines, plot_effects, show_images, use_style)
+from nnlab_helpers.plots import PALETTE, label_lines, show_images, use_style
 from nnlab_helpers.sweep import cache_folder, effects, sweep
 from nnlab_helpers.train import fit
 
 seed_everything(0)
 device = pick_device()
+torch.set_num_threads(1)  # networks as small as today's are quicker with one
 use_style()
 
 # %% [markdown]
@@ -171,9 +171,9 @@ check("day20.lstm_parameters", lstm_parameters)
 #
 # `gru_step(x, h, w_ih, w_hh, b_ih, b_hh)` returns the new state `[N, H]` for a row `x` `[N, D]` and the old state `h`
 # `[N, H]`. The weights are as in `nn.GRU`: `w_ih` `[3 H, D]` and `b_ih` `[3 H]` act on `x`, `w_hh` `[3 H, H]` and
-# `b_hh` `[3 H]` act on `h`, each in three blocks of H rows in the order $r, z, n$. Both gates are sigmoids of the sum of
-# their two parts, and the formulas above are PyTorch's own. Change no input. With all weights and biases 0, both gates are
-# one half and the proposal is 0, so that `h = [[2.0, 4.0]]` gives `[[1.0, 2.0]]`.
+# `b_hh` `[3 H]` act on `h`, each in three blocks of H rows in the order $r, z, n$. Both gates are sigmoids of the sum
+# of their two parts, and the formulas above are PyTorch's own. Change no input. With all weights and biases 0, both
+# gates are one half and the proposal is 0, so that `h = [[2.0, 4.0]]` gives `[[1.0, 2.0]]`.
 
 # %%
 def gru_step(x, h, w_ih, w_hh, b_ih, b_hh):
@@ -187,8 +187,8 @@ check("day20.gru_step", gru_step)
 # %% [markdown]
 # ## A reader for digits
 #
-# A reader is a recurrent layer and a linear layer: the last state becomes ten logits. To compare the three cells fairly,
-# each gets a state of such a size that all readers have about 12,200 parameters.
+# A reader is a recurrent layer and a linear layer: the last state becomes ten logits. To compare the three cells
+# fairly, each gets a state of such a size that all readers have about 12,200 parameters.
 
 # %%
 class RowReader(nn.Module):
@@ -219,9 +219,9 @@ for name, make in MODELS.items():
 
 
 # %% [markdown]
-# All training of today is this one function: four passes over 1,200 digits with Adam, 48 steps. That is short. It is
-# enough to tell designs apart, and you will be told what more would do. `@cache` keeps each trained network, so
-# that a later section gets it back instead of training it again.
+# All training of today is this one function: four passes over 1,200 digits with Adam, 48 steps. That is very short, and
+# you should know that rate and number of steps were chosen so that today's effects show: longer training makes other
+# gaps. `@cache` keeps each trained network, so that a later section gets it back instead of training it again.
 
 # %%
 def last_row(model, batch):
@@ -268,8 +268,8 @@ def knows(model):
     return 100 * right.float().mean(dim=0).cpu()
 
 
-asked_last = knows(trained("LSTM"))
-asked_always = knows(trained("LSTM", step=every_row))
+asked_last = knows(trained("LSTM", 0))
+asked_always = knows(trained("LSTM", 0, step=every_row))
 
 # %% tolerance={"atol": 8.0}
 for read in (4, 8, 12, 16):
@@ -277,7 +277,7 @@ for read in (4, 8, 12, 16):
           f"  asked every row {asked_always[read - 1]:4.1f} %")
 assert asked_last[7] < 30 < 50 < asked_always[7] and asked_always[3] < 50
 assert asked_always[11] > asked_last[11] + 15
-assert asked_last[15] > asked_always[15] > 62
+assert min(asked_last[15], asked_always[15]) > 60
 
 # %%
 fig, ax = plt.subplots(figsize=(7, 3.2))
@@ -295,15 +295,15 @@ plt.show()
 # **What happened.** Half-way down, the usual LSTM reads little better than a guess, and yet its state must hold what it
 # needs later. It has not *put it into words*: the linear layer was only ever taught to read the last state. The second
 # LSTM was asked after every row, and half-way down it reads more than half of the digits. So what you read off a hidden
-# layer depends on what was trained to read it. The second LSTM pays at the last row: a state of 46 numbers that has
-# to be ready all the time has less room for the rest. (One run each: for claims
-# about accuracy there are three seeds below.)
+# layer depends on what was trained to read it. (One run each: the gap half-way down is large enough for that, the one
+# at the last row is not.)
 #
 # Now one digit, with the second LSTM: the probability of each class as the rows come in.
 
 # %%
 with torch.no_grad():
-    logits = trained("LSTM", step=every_row).after_each_row(val_x[example:example + 1])
+    reader = trained("LSTM", 0, step=every_row)
+    logits = reader.after_each_row(val_x[example:example + 1])
 belief = logits[0].softmax(dim=1).cpu()  # [16 rows, 10 classes]
 fig, (left, right) = plt.subplots(1, 2, figsize=(7, 3.4), width_ratios=[1, 1.3])
 left.imshow(val_set.images[example, 0], cmap="gray")
@@ -313,13 +313,13 @@ for ax in (left, right):
     ax.grid(False)
 left.set(ylabel="rows read", xticks=[], title="The digit")
 right.set(xlabel="class", xticks=range(10), title="What it takes it for (dark: sure)")
-assert belief[-1].argmax() == 6 and (belief[:5, 6] < 0.5).all()
+assert belief[6].argmax() == 1 and belief[-1].argmax() == 6
 plt.show()
 
 
 # %% [markdown]
-# Row by row, candidates come up and are dropped again. As long as there is only the upright stroke, nothing speaks for a
-# 6; the belly decides.
+# As long as there is only the upright stroke, it takes the digit for a 1, and is rather sure of it. Then the belly
+# decides.
 #
 # ## How much of the first row is left?
 #
@@ -349,25 +349,28 @@ fresh = {name: memory(make) for name, make in MODELS.items()}
 for name, reaction in fresh.items():
     print(f"{name:5} row 1: {reaction[0]:.1e}   row 8: {reaction[7]:.1e}")
 assert all(reaction[0] < 5e-3 for reaction in fresh.values())
+assert min(fresh["GRU"][0], fresh["LSTM"][0]) > 2 * fresh["RNN"][0]
 print(f"a gate that is half open, 15 times: {0.5 ** 15:.1e}")
 
 
 # %% [markdown]
-# **What happened.** All three forget, gates or not: of the first row they keep less than a two-hundredth. The RNN multiplies
-# by a matrix with small weights and by the slope of a tanh at each row, as on day 3. But the LSTM's cell was to pass
-# *undisturbed*? It passes through the forget gate, and the gate of a fresh LSTM is half open: weights near zero give a
-# sigmoid of one half, and 15 halves make the last number above. A gate remembers only if it is open.
+# **What happened.** The gated cells keep more than the plain one, and still next to nothing: less than a two-hundredth.
+# The RNN multiplies by a matrix with small weights and by the slope of a tanh at each row, as on day 3. But the LSTM's
+# cell was to pass *undisturbed*? It passes through the forget gate, and the gate of a fresh LSTM is half open: weights
+# near zero give a sigmoid of one half, and 15 halves make the last number above. (What was measured is more, as some
+# gets through by way of the state and the matrix $U$.) A gate remembers only if it is open.
 #
-# So open it. The gate is a sigmoid of a sum that contains a bias: with a bias of 3 it starts at 0.95 (Gers and
-# others, 2000, and Jozefowicz and others, 2015, recommend 1). The gates' biases stand in the order $i, f, g, o$.
+# So open it. The gate is a sigmoid of a sum that contains a bias: with a bias of 3 it starts at 0.95. (Gers and others,
+# 2000, start it open; Jozefowicz and others, 2015, recommend a bias of 1.) The biases of the gates stand in the order
+# $i, f, g, o$.
 #
 # ### Exercise: open the forget gate ★★☆
 #
-# `open_forget_gate(lstm, value)` changes an `nn.LSTM` (any sizes, any number of layers, one direction) in place, so that
-# the forget gate of *every* layer starts with the bias `value`. PyTorch adds two biases, `bias_ih_l0` and `bias_hh_l0`
-# (and `..._l1` and so on for further layers): their *sum* must be `value` for the forget gate. All other
-# numbers stay exactly as they are. It returns nothing. For `hidden_size` 2, the sum of the two biases of a layer would
-# read `[?, ?, value, value, ?, ?, ?, ?]`.
+# `open_forget_gate(lstm, value)` changes an `nn.LSTM` (any sizes, any number of layers, one direction) in place, under
+# `torch.no_grad()`, so that the forget gate of *every* layer starts with the bias `value`. PyTorch adds two biases,
+# `bias_ih_l0` and `bias_hh_l0` (and `..._l1` and so on for further layers): their *sum* must be `value` for the forget
+# gate. All other numbers stay exactly as they are. It returns nothing. For `hidden_size` 2, the sum of the two biases
+# of a layer would read `[?, ?, value, value, ?, ?, ?, ?]`.
 
 # %%
 def open_forget_gate(lstm, value=1.0):
@@ -446,28 +449,22 @@ def tell(frame, table, column):
 
 # %% tolerance={"atol": 12.0, "rtol": 0.2}
 means = tell(cells, of_cells, "model")
-assert means["GRU"] > max(means["LSTM"], means["RNN"] + 3)
-assert (of_cells["high"] - of_cells["low"]).max() > 4
+assert means.between(60, 90).all() and (of_cells["high"] - of_cells["low"]).max() > 4
 assert 1 / 3 < fresh["GRU"][0] / fresh["LSTM"][0] < 3
-
-# %%
-ax = plot_effects(of_cells, unit="accuracy (points), 3 seeds")
-ax.set(ylim=(-1.6, 0.6), title="The GRU is first on average, with wide intervals")
-plt.show()
 
 
 # %% [markdown]
-# **What happened.** On average the GRU comes first. But look at the intervals, Student's over three seeds: they are wide,
-# and where one is grey it holds zero. Then these runs do not decide whether the gates help, and ten seeds would have to
-# be asked. One thing can be said: the fresh GRU had forgotten the first row about as much as the fresh LSTM, so its
-# memory at the start is not what brings it ahead.
+# **What happened.** The means differ, but look at the intervals, Student's over three seeds: they are wide, and where
+# one holds zero, these runs do not decide whether that cell's gates help. It would take ten seeds or more. One thing
+# can be said: the fresh GRU had forgotten the first row about as much as the fresh LSTM, so memory at the start is not
+# what sets those two apart.
 #
 # ## Attention: look it up
 #
 # A recurrent reader has to carry everything in one state. The other idea is to keep all rows and *look up* what is
-# needed. A lookup has three parts. Each item has a **key** (what can be found there) and a **value** (what you get), and
-# somebody asks a **query**. The fit of query and key is their product; a softmax turns the fits into shares; the answer
-# is the mixture of the values in these shares:
+# needed. A lookup has three parts. Each item has a **key** (what can be found there) and a **value** (what you get),
+# and somebody asks a **query**. The fit of query and key is their product; a softmax turns the fits into shares; the
+# answer is the mixture of the values in these shares:
 #
 # $$\text{attention}(Q, K, V) = \text{softmax}\!\left(\frac{Q K^\top}{\sqrt{d}}\right) V .$$
 #
@@ -562,15 +559,15 @@ ax.text(1, 1 / 16 - 0.02, "equal shares", color="gray", va="top")
 ax.set(xscale="log", xticks=sizes, ylim=(-0.06, 1.02))
 ax.set_xticks(sizes, sizes)
 ax.set(xlabel="numbers in a query (log scale)", ylabel="largest of 16 shares")
-ax.set_title("Without the root, one item takes all")
+ax.set_title("Without the root, one item takes nearly all")
 label_lines(ax)
 plt.show()
 
 
 # %% [markdown]
-# **What happened.** Scores that spread by 16 leave one winner and fifteen shares of nearly nothing. Look at the slopes: a
-# softmax that has decided hardly reacts to its scores any more, so queries and keys would stop learning, like the
-# sigmoid of day 3 far from zero. With the root, the size of the query plays no role.
+# **What happened.** Scores that spread by 16 leave one winner and fifteen shares of nearly nothing. Look at the slopes:
+# a softmax that has decided hardly reacts to its scores any more, so queries and keys would stop learning, like the
+# sigmoid of day 3 far from zero. With the root, it makes no difference how many numbers a query has.
 #
 # ## A layer of attention
 #
@@ -629,9 +626,9 @@ torch.testing.assert_close(before.mean(dim=1), after.mean(dim=1))
 
 
 # %% [markdown]
-# **What happened.** The outputs are put into the same new order, and nothing else changes: a sum over all tokens
-# does not ask where a token stands. The mean over the tokens does not change at all. To attention, "dog bites man" and
-# "man bites dog" are the same bag of words. If places matter, they must be told: a row of numbers for each place, learned
+# **What happened.** The outputs are put into the same new order, and nothing else changes: a sum over all tokens does
+# not ask where a token stands. The mean over the tokens does not change at all. To attention, "dog bites man" and "man
+# bites dog" are the same bag of words. If places matter, they must be told: a row of numbers for each place, learned
 # like any weight, is added to the token there. These are its **positions**.
 #
 # ## An image as sixteen words
@@ -677,8 +674,8 @@ check("day20.assembled", assembled)
 # %% [markdown]
 # The rest of a **vision transformer** is old friends. A linear layer turns each patch into a token, positions are
 # added. Then come blocks: attention, which moves information *between* tokens, and a small MLP, which works *within*
-# each of them, both with a LayerNorm in front (day 16) and a skip around (day 19). In the end the mean of all tokens gives the
-# logits. (The paper adds an extra *class token* and reads the answer there.)
+# each of them, both with a LayerNorm in front (day 16) and a skip around (day 19). In the end the mean of all tokens
+# gives the logits. (The paper adds an extra *class token* and reads the answer there.)
 
 # %%
 class Block(nn.Module):
@@ -727,9 +724,12 @@ print(list(TinyViT()(val_x[:5].cpu()).shape))
 # > any order. By how much do the logits differ?
 
 # %%
-def jumbled(x, places):
-    """The images [N, 1, 16, 16] with patch places[j] put where patch j was."""
-    words = patches(x)[:, places]  # [N, 16, 16]
+def jumbled(x, places, within=slice(None)):
+    """The images [N, 1, 16, 16] with patch places[j] put where patch j was.
+
+    The pixels of each patch are moved by `within` in the same way.
+    """
+    words = patches(x)[:, places][:, :, within]  # [N, 16, 16]
     grid = words.view(-1, 4, 4, 4, 4)  # [N, patch row, patch column, row, column]
     return grid.transpose(2, 3).reshape(-1, 1, 16, 16)
 
@@ -742,18 +742,11 @@ with torch.no_grad():
         print(f"positions {positions}: logits differ by over 0.01: {change > 0.01}")
         assert change > 0.01 if positions else change < 1e-4
 
-# %%
-six = val_x[example:example + 1]
-two = torch.cat([six, jumbled(six, mixed_up)])
-show_images(two.cpu(), ["a 6", "the same patches"], columns=4, size=1.6,
-            title="Without positions, these are the same image")
-plt.show()
-
 
 # %% [markdown]
-# **What happened.** Not a little: they do not differ at all, apart from rounding, and they could not. No training can
-# teach this network the difference between the two images above. It can still read some digits, by the strokes they
-# are made of: a bag of patches. Everything else is up to the positions.
+# **What happened.** They do not differ at all, apart from rounding, and they could not: the mean of all tokens has no
+# order. No training can teach this network the difference between a 6 and its patches in a heap. It may still read some
+# digits by the strokes they are made of; everything else is up to the positions.
 
 # %% [markdown]
 # ## Four designs, one size
@@ -788,31 +781,24 @@ of_designs = effects(designs, "accuracy", baseline={"model": "CNN"})
 means = tell(designs, of_designs, "model")
 transformer = of_designs.set_index("level").loc["transformer"]
 assert transformer["high"] < 0 and transformer["difference"] < -12
-assert means["CNN"] > means["MLP"] > means["LSTM"] > means["transformer"] + 3
-
+assert min(means["CNN"], means["MLP"]) > means["LSTM"] > means["transformer"] + 3
 
 # %%
-def dots(frame, column, title):
-    """A row of dots for each level of `column`, a dot a seed."""
-    levels = list(frame[column].unique())
-    _, ax = plt.subplots(figsize=(7, 1.1 + 0.36 * len(levels)))
-    for row, level in enumerate(levels):
-        runs = frame.loc[frame[column] == level, "accuracy"]
-        ax.plot(runs, [row] * len(runs), "o", color=PALETTE[row], alpha=0.7)
-    ax.set_yticks(range(len(levels)), levels)
-    ax.set(xlabel="validation accuracy (%), a dot for each seed", title=title)
-    ax.set_ylim(len(levels) - 0.5, -0.5)
-
-
-dots(designs, "model", "At equal size and equal steps, the transformer trails")
+fig, ax = plt.subplots(figsize=(7, 2.5))
+for row, name in enumerate(means.index):
+    runs = designs.loc[designs["model"] == name, "accuracy"]
+    ax.plot(runs, [row] * len(runs), "o", color=PALETTE[row], alpha=0.7)
+ax.set_yticks(range(len(means)), means.index)
+ax.set(xlabel="validation accuracy (%), a dot for each seed", ylim=(3.5, -0.5))
+ax.set_title("At equal size and equal steps, the transformer trails")
 plt.show()
 
 # %% [markdown]
-# **What happened.** The convolution knows two things in advance, that neighbours belong together and that a stroke means
-# the same everywhere, and it is first on average; if its interval against the MLP holds zero, three seeds do not prove
-# that lead. The LSTM knows an order, top to bottom, and must carry all it saw in 46 numbers. The
-# transformer comes last by far, behind even the MLP. "It knows least about images" is the usual explanation. But the MLP
-# knows nothing about neighbours either. What else is wrong?
+# **What happened.** The convolution knows two things in advance, that neighbours belong together and that a stroke
+# means the same everywhere. It is ahead of the LSTM, which knows an order, top to bottom, and must carry all it saw in
+# 46 numbers. Whether it is ahead of the MLP, three seeds do not decide as long as the MLP's interval holds zero. The
+# transformer comes last by far, behind even the MLP. "It knows least about images" is the usual explanation. But the
+# MLP knows nothing about neighbours either. What else is wrong?
 #
 # ## What the transformer was not told
 #
@@ -840,9 +826,9 @@ assert of_places["low"].item() > 0 and of_places["difference"].item() > 8
 assert means["LSTM"] - 8 < loud["loud positions"] < means["CNN"] - 3
 
 # %% [markdown]
-# **What happened.** One number, and the transformer is about where the LSTM is: what looked like a weakness of attention
-# was to a good part a slow start. In a long training the small positions have time to grow, and nobody minds them. In a
-# short one they cost as much as a wrong design.
+# **What happened.** One number, and the transformer is about where the LSTM is: what looked like a weakness of
+# attention was to a good part a slow start. A long training gives small positions time to grow (try it: the first
+# suggestion at the end). In a short one they cost as much as a wrong design.
 #
 # Keep two lessons. An equal number of parameters is not yet an equal chance. And a comparison at 48 steps and 1,200
 # digits says nothing about millions: there Dosovitskiy and others (2021) find the transformer ahead, because what a
@@ -850,8 +836,9 @@ assert means["LSTM"] - 8 < loud["loud positions"] < means["CNN"] - 3
 #
 # ## Break it on purpose: scramble the pixels
 #
-# What is the knowledge about neighbours worth? Destroy them, and see. Every image gets the same scramble: the 16 patches
-# change places, and so do the 16 pixels within each patch. To us the result is noise, but no information is lost.
+# What is the knowledge about neighbours worth? Destroy them, and see. Every image gets the same scramble: the 16
+# patches change places, and so do the 16 pixels within each patch. To us the result is noise, but no information is
+# lost.
 
 # %%
 inner = torch.randperm(16, generator=generator)
@@ -859,8 +846,7 @@ inner = torch.randperm(16, generator=generator)
 
 def scrambled(x):
     """Every image [N, 1, 16, 16] with patches and the pixels within them moved."""
-    words = patches(x)[:, mixed_up][:, :, inner]
-    return words.view(-1, 4, 4, 4, 4).transpose(2, 3).reshape(-1, 1, 16, 16)
+    return jumbled(x, mixed_up, inner)
 
 
 pair = torch.stack([val_x[:3], scrambled(val_x[:3])], dim=1).flatten(0, 1).cpu()
@@ -889,13 +875,12 @@ of_broken = effects(broken, "accuracy", baseline={"pixels": "in order"})
 # %% tolerance={"atol": 12.0, "rtol": 0.2}
 after = tell(broken, of_broken, "pixels")
 print(f"the MLP, for comparison: {means['MLP']:.1f} %")
-assert after["scrambled"] < after["in order"] - 1.5
-assert after["scrambled"] < means["MLP"] - 2
+assert of_broken["difference"].item() < -3
 
 # %% [markdown]
-# The MLP and the transformer need no run. Move the transformer's positions as the patches were moved, and the columns of
-# its first layer as the pixels: then it computes from the scrambled image what it computed from the image in order. Not
-# only at the start: its gradients are moved in the same way, so it stays the same network through the training.
+# The MLP and the transformer need no run. Move the transformer's positions as the patches were moved, and the columns
+# of its first layer as the pixels: then it computes from the scrambled image what it computed from the image in order.
+# Not only at the start: its gradients are moved in the same way, so it stays the same network through the training.
 
 # %%
 plain, moved = TinyViT(positions=1.0).to(device), TinyViT(positions=1.0).to(device)
@@ -916,9 +901,9 @@ torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
 print("after 5 steps: the same logits on digits that nobody can read")
 
 # %% [markdown]
-# **What happened.** The CNN loses its lead and falls behind the MLP, which never knew about neighbours: its windows and its
-# pooling now throw together what does not belong together. The other two do not notice. Whoever assumes nothing about
-# neighbours cannot be hurt by moving them. An assumption is a bet: it pays where it is true, and costs where it is not.
+# **What happened.** The CNN pays: its windows and its pooling now throw together what does not belong together, and its
+# lead over the MLP, if it had one, is gone. The other two do not notice. Whoever assumes nothing about neighbours
+# cannot be hurt by moving them. An assumption is a bet: it pays where it is true, and costs where it is not.
 #
 # ## Where does it look?
 #
@@ -926,7 +911,7 @@ print("after 5 steps: the same logits on digits that nobody can read")
 # left. The darker a patch is tinted, the more of it flows to the framed one, in each head.
 
 # %%
-vit = trained("loud positions")
+vit = trained("loud positions", 0)
 with torch.no_grad():
     tokens = vit.tokens(val_x)
     shares = vit.blocks[0].attention.shares(vit.blocks[0].norm1(tokens)).cpu()
@@ -969,12 +954,13 @@ for head in range(3):
     got = received[:, head]
     print(f"head {head + 1}: {16 * got[inky].mean():.2f} of an equal share for ink,"
           f" {16 * got[empty].mean():.2f} for an empty patch")
-    assert got[inky].mean() > 1.3 * got[empty].mean()
+    assert got[inky].mean() > 1.15 * got[empty].mean()
 
 # %% [markdown]
-# **What happened.** All heads prefer ink, each to its own degree. Be careful what you conclude. The shares say where a
-# token took its numbers from, not what the network did with them, and Jain and Wallace (2019) built networks with quite
-# other shares that give the same answers. Take such a map as a question to the network, and not yet as its explanation.
+# **What happened.** In this network every head gives more to ink than to empty patches, each to its own degree. Be
+# careful what you conclude. The shares say where a token took its numbers from, not what the network did with them, and
+# Jain and Wallace (2019) built networks with quite other shares that give the same answers. Take such a map as a
+# question to the network, and not yet as its explanation.
 #
 # ## Recap
 #
@@ -982,8 +968,8 @@ for head in range(3):
 #   to write, what to show.
 # - What is left of the **first row** can be measured with a gradient. Fresh cells of all three kinds forget it; a forget
 #   gate that starts open keeps it.
-# - **Attention** is a lookup with soft keys. The root keeps the shares from being decided by the length of the query
-#   alone; positions have to be added, because a set has no order.
+# - **Attention** is a lookup with soft keys. The root keeps one item from taking all when queries are long lists of
+#   numbers; positions have to be added, because a set has no order.
 # - At **equal size** a design is what it assumes, and how soon it can use it: moved pixels cost the convolution points and
 #   the others nothing, and much of the transformer's gap went with louder positions.
 #
@@ -1003,5 +989,5 @@ for head in range(3):
 #   cells few beat the LSTM, once its forget bias is 1.
 # - Vaswani and others (2017), *Attention is all you need*: scaled dot products, heads, the transformer.
 # - Jain, Wallace (2019), *Attention is not explanation*: quite other shares can give the same answer.
-# - Dosovitskiy and others (2021), *An image is worth 16x16 words*: the vision transformer, and how much data it takes to
-#   beat convolutions.
+# - Dosovitskiy and others (2021), *An image is worth 16x16 words*: the vision transformer, and how much data it takes
+#   to beat convolutions.
