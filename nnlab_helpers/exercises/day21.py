@@ -61,6 +61,9 @@ def main_effect(answer: Callable[..., Any], t: Trial) -> None:
             "That compares with the mean of all runs; compare with those at `low`.": fmean(above)
             - fmean([value for _, value in runs]),
             "That is half the effect: it is the whole difference of the two means.": want / 2,
+            "Divide each sum by the size of its own group; half of all runs is not always that.": (
+                2 * (sum(above) - sum(below)) / len(runs)
+            ),
         }
         t.expect(got, want, known=known)
 
@@ -107,6 +110,9 @@ def interaction(answer: Callable[..., Any], t: Trial) -> None:
                 fmean(a + d) - fmean(b + c), (sum(d) - sum(b) - sum(c) + sum(a)) / 2
             ),
             "That is what A does at B high alone.": any_of(m11 - m01, (m11 - m01) / 2),
+            "That compares two cells only: table[i][j] has A at level i and B at level j.": any_of(
+                m10 - m00, (m10 - m00) / 2, m11 - m10, (m11 - m10) / 2, m01 - m00, (m01 - m00) / 2
+            ),
             "Only the first number of each list was used.": _interaction(
                 [[[cell[0]] for cell in row] for row in table]
             ),
@@ -197,8 +203,8 @@ def hidden_pairs(answer: Callable[..., Any], t: Trial) -> None:
 def seeds_needed(answer: Callable[..., Any], t: Trial) -> None:
     """The example, harm as well as good, one seed that is enough, fresh ones, and no effect at all."""
     cases = [(0.2, 0.5, 32, 2.8), (-0.2, 0.5, 32, 2.8), (3.0, 0.5, 32, 2.8), (0.1, 0.5, 32, 2.8), (0.2, 0.5, 8, 2.8)]
-    cases += [(0.1, 0.31, 16, 2.0), (1.5, 4.1, 16, 2.8)]
-    while len(cases) < 12:
+    cases += [(0.1, 0.31, 16, 2.0), (1.5, 4.1, 16, 2.8), (1.0, 1.0, 4, 2.0)]
+    while len(cases) < 13:
         effect, deviation = round(float(t.rand(low=0.05, high=0.4)), 3), round(float(t.rand(low=0.1, high=0.6)), 3)
         case = (effect, deviation, int(2 ** int(t.randint(2, 7))), 2.8)
         exact = (2 * 2.8 * deviation / effect) ** 2 / case[2]
@@ -218,6 +224,7 @@ def seeds_needed(answer: Callable[..., Any], t: Trial) -> None:
             "Solve for the seeds: they stand under a root, so the ratio is squared.": math.ceil(
                 2 * times * abs(deviation / effect) / math.sqrt(runs)
             ),
+            "Exactly `times` standard errors is enough: one seed less will do.": math.floor(exact) + 1,
             "At least one seed.": 0,
             "`effect` may be negative: its size counts.": any_of(-math.ceil(exact), -math.ceil(2 * times)),
             "The factor `times` is missing, or it is not the one given.": any_of(
@@ -282,10 +289,12 @@ def unbeaten(answer: Callable[..., Any], t: Trial) -> None:
         ]
         same = [i for i in every if not any(c == points[i][0] and s > points[i][1] for c, s in points)]
         one = [i for i in every if not any(c < points[i][0] or s > points[i][1] for c, s in points)]
+        walked = [i for i in every if not any(s >= points[i][1] for _, s in points[:i])]
         known = {
             "A point at the same cost with a higher accuracy beats it, and a cheaper one of the same accuracy too: "
             "better in *one* is enough if the other is equal.": strict,
             "Equal in both numbers is not better: such points do not beat each other.": lone,
+            "Points come in any order, not by rising cost: compare each with all others, later ones too.": walked,
             "Less cost is better, more accuracy is better: one of the two signs is turned.": dear,
             "Cheaper points were not asked: one that costs less and does at least as well beats it.": same,
             "To be beaten, one point must do both: cost no more and be no worse.": one,

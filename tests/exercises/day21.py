@@ -42,6 +42,11 @@ def effect_halved(runs, factor, low, high):
     return effect_by_numpy(runs, factor, low, high) / 2
 
 
+def effect_over_half(runs, factor, low, high):
+    below, above = parts(runs, factor, low, high)
+    return (sum(above) - sum(below)) / (len(runs) / 2)
+
+
 def interaction_by_numpy(table):
     means = np.array([[np.mean(cell) for cell in row] for row in table])
     return float((means * np.array([[1, -1], [-1, 1]])).sum() / 2)
@@ -77,6 +82,11 @@ def interaction_pooled(table):
 def interaction_at_high(table):
     _, m01, _, m11 = cells(table)
     return m11 - m01
+
+
+def interaction_at_low(table):
+    m00, _, m10, _ = cells(table)
+    return m10 - m00
 
 
 def interaction_of_firsts(table):
@@ -164,6 +174,10 @@ def seeds_of_half(effect, deviation, runs, times=2.8):
     return math.ceil(exact(effect, deviation, runs, times) / 2)
 
 
+def seeds_one_too_many(effect, deviation, runs, times=2.8):
+    return int(exact(effect, deviation, runs, times)) + 1
+
+
 def seeds_as_results(effect, deviation, runs, times=2.8):
     return math.ceil(exact(effect, deviation, runs, times) * runs)
 
@@ -222,6 +236,15 @@ def front_either(points):
     return front_where(points, lambda a, b: a[0] < b[0] or a[1] > b[1])
 
 
+def front_as_they_come(points):
+    front, best = [], -math.inf
+    for i, (_, accuracy) in enumerate(points):
+        if accuracy > best:
+            front.append(i)
+            best = accuracy
+    return front
+
+
 def front_points(points):
     return [points[i] for i in front_by_walking(points)]
 
@@ -244,6 +267,7 @@ ANSWERS = {
             (effect_against_rest, "third level belongs to neither"),
             (effect_against_all, "compare with those at `low`"),
             (effect_halved, "half the effect"),
+            (effect_over_half, "size of its own group"),
         ],
     ),
     "day21.interaction": Answers(
@@ -255,6 +279,7 @@ ANSWERS = {
             (interaction_turned, "The sign is turned"),
             (interaction_pooled, "the mean of each first"),
             (interaction_at_high, "at B high alone"),
+            (interaction_at_low, "two cells only"),
             (interaction_of_firsts, "Only the first number"),
         ],
     ),
@@ -277,6 +302,7 @@ ANSWERS = {
             (seeds_unrounded, "next whole number"),
             (seeds_of_one_mean, "half of the results"),
             (seeds_of_half, "their squares add up"),
+            (seeds_one_too_many, "one seed less will do"),
             (seeds_as_results, "in all"),
             (seeds_not_squared, "the ratio is squared"),
             (seeds_at_one_error, "`times` is missing"),
@@ -290,6 +316,7 @@ ANSWERS = {
             (front_strict, "better in *one* is enough"),
             (front_without_twins, "do not beat each other"),
             (front_of_dear, "one of the two signs"),
+            (front_as_they_come, "not by rising cost"),
             (front_at_same_cost, "Cheaper points were not asked"),
             (front_either, "one point must do both"),
             (front_points, "not the points"),

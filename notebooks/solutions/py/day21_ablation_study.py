@@ -42,8 +42,8 @@ check("day21.main_effect", main_effect)
 
 # %% [markdown]
 # Two lists and two means. "Everything that is not high" would be shorter to write, and wrong as soon as somebody adds a
-# third level. Whether the difference means anything is decided elsewhere: in the plan, where both groups must have got the same mixture of
-# all other factors.
+# third level. Whether the difference means anything is decided elsewhere: in the plan, where both groups must have got
+# the same mixture of all other factors.
 
 # %% [markdown]
 # ## An interaction by hand ★★☆
@@ -64,9 +64,9 @@ check("day21.interaction", interaction)
 
 
 # %% [markdown]
-# The means come first, so that a cell with many runs does not weigh more than one with few. Why the half? Written out, it
-# is the mean of the two cells where A and B are alike minus the mean of the two where they differ, a difference of two
-# means just as a main effect is. So both have the same standard error and can be compared.
+# The means come first, so that a cell with many runs does not weigh more than one with few. Why the half? Written out,
+# it is the mean of the two cells where A and B are alike minus the mean of the two where they differ, a difference of
+# two means just as a main effect is. So both have the same standard error and can be compared.
 
 # %% [markdown]
 # ## What hides behind it? ★★☆
@@ -89,8 +89,8 @@ check("day21.hidden_pairs", hidden_pairs)
 
 
 # %% [markdown]
-# The product of three signs is +1 where the pair agrees with the column and -1 where it does not. Aliased means that it is the same
-# in *all* runs: the set has one element, whichever it is. `combinations` gives the pairs in rising order.
+# The product of three signs is +1 where the pair agrees with the column and -1 where it does not. Aliased means that it
+# is the same in *all* runs: the set has one element, whichever it is. `combinations` gives the pairs in rising order.
 
 # %% [markdown]
 # ## How many seeds? ★★★
@@ -142,5 +142,5 @@ check("day21.unbeaten", unbeaten)
 
 # %% [markdown]
 # "No more, no less, and better in one" is: both comparisons hold with equality allowed, and the two points are not the
-# same. `other != mine` compares the pairs, so it settles two things at once: a point does not beat itself, and points that are equal
-# in both numbers leave each other alone.
+# same. `other != mine` compares the pairs, so it settles two things at once: a point does not beat itself, and points
+# that are equal in both numbers leave each other alone.
