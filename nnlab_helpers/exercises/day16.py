@@ -293,6 +293,7 @@ def _same_answers(got: nn.Linear, linear: nn.Linear, norm: nn.BatchNorm1d, x: Te
         w = scale[:, None] * linear.weight
         known = {
             "The linear layer's own bias is lost.": x @ w.T - mean * scale + norm.bias,
+            "The new layer needs a bias even where the old one has none: the norm shifts, too.": x @ w.T,
             "That looks at the batch: take the running statistics.": (
                 (z - z.mean(0)) / (z.var(0, correction=0) + eps).sqrt() * norm.weight + norm.bias
             ),

@@ -14,10 +14,9 @@
 # *Reading: about 35 minutes. Running: under 30 seconds on two CPU cores. Builds on
 # [day 3](day03_activations.ipynb) and [day 4](day04_layers_modules.ipynb).*
 #
-# Before its first step a network is nothing but random numbers, and PyTorch chooses them for you. Stack thirty of
-# its layers, and the network does not learn: not slowly, not badly, not at all. Nothing is wrong with the data, the
-# loop or the rate. The start decides whether thirty layers pass anything on, in both directions, and how large its
-# random numbers should be follows from a calculation of three lines.
+# Before its first step a network is nothing but random numbers, and PyTorch chooses them for you. With three layers
+# you never notice how. Today's network has thirty, and the start decides whether they pass anything on, in both
+# directions. How large the random numbers should be follows from a calculation of three lines.
 #
 # **By the end you can**
 #
@@ -48,6 +47,7 @@ from nnlab_helpers.sweep import cache_folder, effects, sweep
 seed_everything(0)
 device = pick_device()
 use_style()
+torch.set_num_threads(1)  # networks as small as today's are quicker with one
 
 # %% [markdown]
 # ## Look first
@@ -59,8 +59,8 @@ digits = load_images("mnist", "train")
 order = torch.randperm(len(digits), generator=torch.Generator().manual_seed(0))
 train_index, val_index = order[:1_024], order[1_024:2_024]
 normalize = Normalize.from_images(digits, train_index)
-first = digits.take(train_index[:20])
-title = "Twenty of today's 1,024 digits"
+first = digits.take(train_index[:10])
+title = "Ten of today's 1,024 digits"
 show_images(first.images, first.labels.tolist(), title=title)
 plt.show()
 
@@ -135,8 +135,8 @@ assert (deep["loss"] - math.log(10)).abs().max() < 0.05
 # %% [markdown]
 # **What happened.** Three layers learn to read in 48 steps. Thirty learn nothing, in all three runs: their loss is
 # that of an untrained network, and about one digit in ten is right, which a network that always gives the same
-# answer gets as well. Day 15 paid for depth, too, but this is no price, it is a wall. No rate will help before we
-# know what it is made of.
+# answer gets as well. Day 15 paid for depth, too, but this is no price, it is a wall. The data and the loop are the
+# same for both networks. So before we try other rates or more steps, let us see what the wall is made of.
 #
 # ## What a layer does to the size of a signal
 #
@@ -144,7 +144,8 @@ assert (deep["loss"] - math.log(10)).abs().max() < 0.05
 # inputs and of each other. Then all products $w_i w_j$ of different weights are 0 on average, and of the square of
 # $z$ only this is left:
 #
-# $$\mathrm{E}[z^2] \;=\; \sum_{i=1}^{n} \mathrm{E}[w_i^2]\, \mathrm{E}[x_i^2] \;=\; n \cdot \mathrm{Var}(w) \cdot \mathrm{E}[x^2].$$
+# $$\mathrm{E}[z^2] \;=\; \sum_{i=1}^{n} \mathrm{E}[w_i^2]\, \mathrm{E}[x_i^2]
+# \;=\; n \cdot \mathrm{Var}(w) \cdot \mathrm{E}[x^2].$$
 #
 # $n$ is the number of inputs, called **fan-in**. We measure the **size** of a signal as the root of its mean square.
 # A layer multiplies the size by $\sqrt{n}$ times the standard deviation of its weights.
@@ -338,7 +339,7 @@ for ax, row, way in zip(axes, (0, 2), ("signal, forwards →", "← gradient, ba
 axes[0].set_ylabel("size (log scale)")
 for name, x, y, color in zip(found, (10, 17, 17, 11), (1e-10, 1e-5, 6, 1e6), PALETTE):
     axes[0].text(x, y, name, color=color)
-fig.suptitle("Only He's start keeps its size for thirty layers, both ways",
+fig.suptitle("Only with He's start the size stays, both ways",
              fontweight="bold", x=0.01, ha="left")
 plt.show()
 he = found["He"]
@@ -379,8 +380,8 @@ assert sizes[29] > 0.03 and spreads[29] < 1e-7 and backs[0] < 1e-10
 fig, ax = plt.subplots(figsize=(7, 3))
 for row, label in enumerate(("size", "spread", "gradient")):
     plot_band(ax, range(1, 31), made[:, row], label)
-ax.set(yscale="log", xlabel="layer", ylabel="mean of 256 digits (log scale)")
-ax.set_title("PyTorch's start: a signal of full size that says nothing")
+ax.set(yscale="log", xlabel="layer", ylabel="over 256 digits (log scale)")
+ax.set_title("PyTorch's start: the size settles, the spread dies")
 label_lines(ax)
 plt.show()
 
@@ -391,8 +392,8 @@ plt.show()
 # seemed well. And the gradient that reaches the first layers is smaller than a ten-billionth.
 #
 # So this is the wall. PyTorch's start is tolerable for a few layers, and for thirty it is the end. It is a default,
-# not a recommendation: large models set their start themselves. Today's definition of a healthy network: **its
-# spread and its gradient stay within a few powers of ten, from the first layer to the last.**
+# not a recommendation: large models set their start themselves. Today's definition of a healthy network: **from the
+# first layer to the last, its spread and its gradient stay within a factor of a hundred.**
 #
 # ### Exercise: what does the network have? ★★☆
 #
@@ -437,7 +438,7 @@ for name, value in (("all 0", 0.0), ("all 0.05", 0.05), ("He", None)):
             nn.init.constant_(weight, value)
     result = train(model.to(device))
     alike[name] = different_units(model.layers[1]), result["accuracy"].item()
-    print(f"{name:9}: {alike[name][0]:2} different units, {alike[name][1]:.0f} % right")
+    print(f"{name:9}: {alike[name][0]:2} different units, {alike[name][1]:.1f} % right")
 assert alike["all 0"][0] == alike["all 0.05"][0] == 1 and alike["He"][0] == 64
 assert alike["all 0.05"][1] < 45 and alike["all 0"][1] < 20 and alike["He"][1] > 75
 
@@ -503,7 +504,8 @@ plt.show()
 # and 0 at the start.
 #
 # And BatchNorm keeps **running statistics**: averages of the means and variances that it has met in training, which
-# it uses afterwards in their place (day 4 called them its diary). Is a unit's answer then still ours?
+# it uses afterwards in their place (day 4 called them its diary). We keep them by hand, too: how far apart are the
+# answers of the two modes after a single batch?
 
 # %%
 norm = nn.BatchNorm1d(16)
@@ -522,7 +524,7 @@ assert gap > 0.5
 # What does that have to do with the start? Multiply all weights of a layer by a hundred, and look at what comes out
 # behind the normalisation.
 
-# %% tolerance={"rtol": 0.5}
+# %%
 h, weight = torch.randn(256, 64), torch.randn(64, 64)
 for norm in (batch_norm, layer_norm):
     change = (norm(h @ (100 * weight)) - norm(h @ weight)).abs().max().item()
@@ -541,10 +543,10 @@ for norm in (batch_norm, layer_norm):
 # network, load it into a fresh one, and the running statistics are back at 0 and 1. (Something that is part of a
 # module's state, but not a parameter, is a *buffer*: `self.register_buffer(name, tensor)`.)
 #
-# Mend both. In training mode: normalise with the mean and the (biased) variance of the batch, and move each running
-# average a tenth of the way to what the batch had; for the running variance PyTorch takes the unbiased one. In
-# evaluation mode: normalise with the running averages and change nothing. The names `running_mean` and
-# `running_var` (both `[units]`) stay.
+# Mend both. In training mode: normalise with the mean and the variance of the batch (the biased one, divided by N:
+# `correction=0`), and move each running average a tenth of the way to what the batch had; for the running variance
+# PyTorch takes the unbiased one, divided by N - 1. In evaluation mode: normalise with the running averages and change
+# nothing. The names `running_mean` and `running_var` (both `[units]`) stay.
 
 # %%
 class MendedBatchNorm(nn.Module):
@@ -601,7 +603,7 @@ check("day16.folded", folded)
 # > **Predict.** Where does BatchNorm help most? Does it also help the network that starts well, with He? And
 # > LayerNorm: the same?
 
-# %% tolerance={"atol": 18.0, "rtol": 0.3}
+# %% tolerance={"atol": 0.2}
 def run_norm(config, seed):
     norm = None if config["norm"] == "none" else config["norm"]
     model = network(config["start"], depth=10, norm=norm).to(device)
@@ -611,23 +613,21 @@ def run_norm(config, seed):
 grid = {"start": [0.01, "default", "he"], "norm": ["none", "batch", "layer"]}
 by_norm = sweep(run_norm, grid, seeds=range(3), n_jobs=1,
                 cache=cache_folder("day16_norm"))
-for (start, norm), runs in by_norm.groupby(["start", "norm"], sort=False):
-    print(f"start {start!s:8} norm {norm:6}",
-          " ".join(f"{v:4.1f}" for v in runs["accuracy"]))
+print("share of digits read right, mean of three seeds, to a tenth")
+for start, runs in by_norm.groupby("start", sort=False):
+    means = runs.groupby("norm", sort=False)["accuracy"].mean() / 100
+    print(f"start {start!s:8}", "  ".join(f"{k} {v:.1f}" for k, v in means.items()))
 
 # %% [markdown]
-# And as differences to the same start without a norm, paired by seed, with their intervals (day 15):
-
-# %% tolerance={"atol": 35.0, "rtol": 0.3}
-gain = {}
-for start, runs in by_norm.groupby("start", sort=False):
-    gain[start] = effects(runs, "accuracy", baseline={"norm": "none"})
-    for row in gain[start].itertuples():
-        print(f"start {start!s:8} {row.level} - none: {row.difference:5.1f} points"
-              f" ({row.low:5.1f} to {row.high:5.1f})")
-    gain[start] = gain[start].set_index("level")
+# Only to a tenth, because these short runs are jumpy: with other rounding, on another computer, a seed may move by ten
+# points. That is what intervals are for. So here are the differences to the same start without a norm, paired by seed,
+# with their intervals (day 15).
 
 # %%
+gain = {}
+for start, runs in by_norm.groupby("start", sort=False):
+    table = effects(runs, "accuracy", baseline={"norm": "none"})
+    gain[start] = table.set_index("level")
 fig, axes = plt.subplots(3, 1, figsize=(7, 3.9), sharex=True)
 names = {0.01: "deviation 0.01", "default": "PyTorch's start", "he": "He's start"}
 for ax, (start, table) in zip(axes, gain.items(), strict=True):
@@ -641,11 +641,10 @@ plt.show()
 
 # %% [markdown]
 # **What happened.** BatchNorm brings both bad starts up by more than ten points, the whole interval included.
-# LayerNorm does less than half of that for the deviation of 0.01. For PyTorch's start read its interval: where it
-# is grey it holds zero, and three seeds do not decide. He's start had no need of help: neither norm brings it as
-# much as ten points. BatchNorm is an insurance against a bad start more than a gain beyond a good one. These short
-# runs are jumpy: with other rounding, on another computer, a seed may move by ten points. That is what the
-# intervals are for.
+# LayerNorm does less than half of that for the deviation of 0.01. For PyTorch's start look at its interval: where it
+# is grey it holds zero, and three seeds do not decide. He's start had no need of help: neither norm brings it half of
+# what BatchNorm brings to the others. BatchNorm is an insurance against a bad start more than a gain beyond a good
+# one.
 #
 # Why does LayerNorm do so little where BatchNorm succeeds? The scale of the weights has gone from the *signal*. It
 # has not gone from the *step*: a step of 0.003 is long for weights of 0.01. And only BatchNorm restores the spread.
@@ -656,7 +655,8 @@ plt.show()
 for start in (0.01, "default"):
     assert gain[start].low["batch"] > 10
 assert gain[0.01].difference["layer"] < gain[0.01].difference["batch"] / 2
-assert gain["he"].difference.max() < 10
+rescued = min(gain[start].difference["batch"] for start in (0.01, "default"))
+assert gain["he"].difference.max() < rescued / 2
 
 # %% [markdown]
 # ## How many neighbours does BatchNorm need?
@@ -664,7 +664,8 @@ assert gain["he"].difference.max() < 10
 # BatchNorm knows each unit's mean and deviation only from the samples at hand. Take the smallest batch in which a
 # deviation exists.
 #
-# > **Predict.** Two digits in a batch, and BatchNorm normalises the 64 units of a layer. Which values come out?
+# > **Predict.** Two samples in a batch (random numbers will do), and BatchNorm normalises the 64 units of a layer.
+# > Which values come out?
 
 # %%
 pair = batch_norm(torch.randn(2, 64, generator=generator))
@@ -684,13 +685,13 @@ assert (pair.abs() > 0.9).float().mean() > 0.9
 #
 # > **Predict.** From which batch size on does BatchNorm keep up with the other two?
 
-# %% tolerance={"atol": 6.0, "rtol": 0.2}
+# %%
 def run_batch(config, seed):
     model = network("he", depth=2, norm=config["norm"]).to(device)
     return train(model, steps=32, batch=config["batch"])
 
 
-grid = {"batch": [2, 4, 8, 32, 128], "norm": ["batch", "layer", "group"]}
+grid = {"batch": [2, 4, 8, 32], "norm": ["batch", "layer", "group"]}
 by_batch = sweep(run_batch, grid, seeds=range(4), n_jobs=1,
                  cache=cache_folder("day16_batch"))
 fig, ax = plt.subplots(figsize=(7, 3.4))
@@ -698,8 +699,8 @@ for name, runs in by_batch.groupby("norm", sort=False):
     table = runs.pivot(index="seed", columns="batch", values="accuracy")
     plot_band(ax, table.columns, table.to_numpy(), name, marker="o")
 ax.set_xscale("log", base=2)
-ax.set(xlabel="batch size", ylabel="digits read right (%)", xticks=[2, 4, 8, 32, 128])
-ax.set_xticklabels([2, 4, 8, 32, 128])
+ax.set(xlabel="batch size", ylabel="digits read right (%)", xticks=[2, 4, 8, 32])
+ax.set_xticklabels([2, 4, 8, 32])
 ax.set_title("With few neighbours BatchNorm falls behind")
 label_lines(ax)
 plt.show()
@@ -715,7 +716,7 @@ for batch, runs in by_batch.groupby("batch"):
 
 # %% [markdown]
 # **What happened.** With two or four digits in a batch both others are ahead, and the intervals leave zero out.
-# With 8 it is close. From 32 on neither is ahead by more than a few points, and GroupNorm even falls behind: where
+# With 8 it is close. With 32 neither is ahead by more than a few points, and GroupNorm even falls behind: where
 # there are enough neighbours, they are worth looking at. Had we compared at one batch size only, we could have
 # "shown" whatever we liked.
 #
@@ -726,8 +727,7 @@ for batch, runs in by_batch.groupby("batch"):
 # %%
 for batch in (2, 4):
     assert (ahead[batch].low > 0).all()
-for batch in (32, 128):
-    assert (ahead[batch].high < 6).all()
+assert (ahead[32].high < 6).all()
 assert ahead[32].high["group"] < 0
 
 # %% [markdown]
@@ -753,7 +753,7 @@ for name, parts in looked.items():
     share = spreads[-1] / sizes[-1]
     assert (share < 0.5) if name == "He" else (share > 0.6)
     growth = (backs[0] / backs[-1]) ** (1 / 29)
-    assert (1.15 < growth < 1.27) if name == "He, BatchNorm" else (0.9 < growth < 1.05)
+    assert (1.18 < growth < 1.25) if name == "He, BatchNorm" else (0.9 < growth < 1.05)
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(7.2, 3.4), sharey=True)
@@ -762,8 +762,8 @@ for ax, row, way in zip(axes, (1, 2), ("spread, forwards →", "← gradient, ba
         plot_band(ax, range(1, 31), parts[:, row], name if row == 2 else "_")
     ax.set(yscale="log", ylim=(0.01, 100), xlabel="layer")
     ax.set_title(way, fontsize=11, fontweight="normal")
-axes[0].set_ylabel("log scale")
-fig.suptitle("BatchNorm keeps the spread, and the gradient grows by layer",
+axes[0].set_ylabel("over 256 digits (log scale)")
+fig.suptitle("BatchNorm: the spread stays, the gradient grows",
              fontweight="bold", x=0.01, ha="left")
 label_lines(axes[1])
 plt.show()
@@ -771,10 +771,10 @@ plt.show()
 
 # %% [markdown]
 # **What happened.** With BatchNorm the spread is the same in every layer, and the gradient grows on its way back by
-# a factor of 1.15 to 1.27 per layer. That is more than a hundredfold in the end. Yang and others (2019) derived the
-# factor for ReLU: $\sqrt{\pi / (\pi - 1)} \approx 1.21$. Each norm subtracts the part of the signal that all digits
-# share and stretches the rest, and what stretches differences forwards stretches gradients backwards: a small
-# change in the first layer becomes a large one in the last.
+# a factor of about 1.2 per layer. In the end that is more than a hundredfold: by today's definition this network is
+# not healthy. Yang and others (2019) derived the factor for ReLU: $\sqrt{\pi / (\pi - 1)} \approx 1.21$. Each norm
+# subtracts the part of the signal that all digits share and stretches the rest, and what stretches differences
+# forwards stretches gradients backwards: a small change in the first layer becomes a large one in the last.
 #
 # He's start has a weakness, too, that the size alone did not show: of what the last layer passes on, less than half
 # is spread. The larger part is the same for all digits, because ReLU's outputs are never negative and so have a
@@ -782,7 +782,7 @@ plt.show()
 #
 # > **Predict.** Now train the three, 48 steps each, as at the beginning. Put them in order.
 
-# %% tolerance={"atol": 25.0, "rtol": 0.3}
+# %% tolerance={"atol": 0.2}
 def run_deep(config, seed):
     return train(network(**candidates[config["network"]]).to(device))
 
@@ -792,14 +792,12 @@ trained = sweep(run_deep, {"network": list(candidates)}, seeds=range(3), n_jobs=
 reached = {"PyTorch's start": deep["accuracy"].to_numpy()}
 for name, runs in trained.groupby("network", sort=False):
     reached[name] = runs["accuracy"].to_numpy()
+print("share of digits read right, mean of three seeds, to a tenth")
 for name, values in reached.items():
-    print(f"{name:15}", " ".join(f"{v:4.1f}" for v in values))
-table = effects(trained, "accuracy", baseline={"network": "He"}).set_index("level")
-for name, row in table.iterrows():
-    print(f"{name} - He: {row.difference:.1f} points"
-          f" ({row.low:.1f} to {row.high:.1f})")
-assert table["low"]["Xavier, tanh"] > 0 and reached["Xavier, tanh"].min() > 45
-assert reached["He"].mean() > reached["He, BatchNorm"].mean() + 8
+    print(f"{name:15} {values.mean() / 100:.1f}")
+ours = trained.set_index("network")["loss"]
+assert reached["Xavier, tanh"].min() > reached["He"].max() and ours["He"].max() < 2.2
+assert reached["Xavier, tanh"].min() > 45 and ours["He, BatchNorm"].min() > 2.2
 assert reached["He"].min() > 17 and reached["He, BatchNorm"].max() < 22
 
 # %%
@@ -815,14 +813,36 @@ plt.show()
 
 # %% [markdown]
 # **What happened.** The same thirty layers that learned nothing now learn in every run: with He's start, and much
-# better with tanh and Xavier. And BatchNorm, the rescuer of the ten-layer networks, does not rescue this one: at this
-# rate and in this time no run gets far from guessing, as its gradients foretold. (Whether three seeds suffice to tell
-# it from He alone, read in the interval; that it cannot read is certain.) So "add BatchNorm" is no cure for depth by
-# itself. At ten times the rate it begins to learn; try it below.
+# better with tanh and Xavier. And BatchNorm, the rescuer of the ten-layer networks, does not rescue this one: no run
+# gets far from guessing. It is not the running statistics, as its loss in training has not come down either. The
+# likely reason is the one that we saw before: the first layers' steps arrive a hundredfold at the last, so what the
+# upper layers learn in one step fits no longer after the next. (That is our reading, not a proof. At ten times the
+# rate it begins to learn: try it below.) So "add BatchNorm" is no cure for depth by itself.
 #
-# Two caveats. These are 48 steps on 1,024 digits, chosen so that the difference shows; more steps would raise all
-# but the first. And the three layers of the beginning did better on average than any of the thirty. Depth becomes an
-# advantage only when a layer can let the signal pass unharmed, without calculating anything; that is day 19.
+# ### Let it train
+#
+# All had 48 steps of 64 digits, chosen so that the difference shows. Now the best recipe gets time: a fresh start,
+# half as many steps again, of twice the digits, at a slightly lower rate.
+#
+# > **Predict.** How many digits in a hundred will thirty layers read right?
+
+# %% tolerance={"atol": 4.0}
+longer = []
+for seed in range(3):
+    seed_everything(seed)
+    model = network(**candidates["Xavier, tanh"]).to(device)
+    result = train(model, steps=72, batch=128, rate=0.0007)
+    longer.append(result["accuracy"].item())
+print("thirty layers, given time:", " ".join(f"{v:.1f} %" for v in longer))
+assert min(longer) > 73, "thirty layers that clearly train"
+
+# %% [markdown]
+# **What happened.** The wall is gone. Thirty layers that could not tell a 1 from an 8 now read about four digits in
+# five. Start and bend took the wall away, and time did the rest.
+#
+# One caveat. In the same 48 steps the three layers of the beginning did better on average than any of the thirty. A
+# good start lets a deep network learn; it does not make depth an advantage. That takes layers which can let the
+# signal pass unharmed, without calculating anything, and it is the other remedy: day 19.
 
 # %%
 assert shallow["accuracy"].mean() > max(v.mean() for v in reached.values()) + 3
@@ -857,8 +877,8 @@ check("day16.start_well", start_well)
 # - **The size of the weights** follows from the number of terms in a sum: variance $1/n$ for a bend that is
 #   straight around zero, $2/n$ for ReLU. Small errors become powers of themselves. And the weights must be random:
 #   equal units stay equal.
-# - **Look before you train.** Spread and gradient, layer by layer, on one batch: thirty layers of PyTorch's own
-#   start pass on a signal of full size that is the same for every digit.
+# - **Look before you train.** Spread and gradient, layer by layer, on one batch: with PyTorch's own start thirty
+#   layers pass on a signal that is the same for every digit, and its size alone does not show it.
 # - **BatchNorm** compares samples, **LayerNorm** the units of one sample, **GroupNorm** groups of them. BatchNorm
 #   needs neighbours: with two it hands on one bit per unit. It also needs its running statistics, and they must be
 #   saved.

@@ -264,6 +264,13 @@ def folded_mean_added(linear, norm):
     return fold(linear, norm, sign=1)
 
 
+def folded_where_there_was_a_bias(linear, norm):
+    new = fold(linear, norm)
+    if linear.bias is None:
+        new.bias = None
+    return new
+
+
 def folded_in_place(linear, norm):
     new = fold(linear, norm)
     with torch.no_grad():
@@ -404,6 +411,7 @@ ANSWERS = {
             (folded_shift_scaled, "not multiplied by the scale"),
             (folded_mean_unscaled, "running mean has to be multiplied"),
             (folded_mean_added, "subtracted, not added"),
+            (folded_where_there_was_a_bias, "needs a bias even where"),
             (folded_in_place, "only to look at"),
             (folded_as_sequence, "an nn.Linear was expected"),
         ],
