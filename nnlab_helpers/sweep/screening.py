@@ -245,7 +245,7 @@ class _Study:
 
     def contrast(self, column: np.ndarray) -> dict[str, Any]:
         """Mean where `column` is +1 minus mean where it is -1, with its interval."""
-        from scipy import stats
+        from scipy.special import stdtrit
 
         values = self.values
         runs, seeds = values.shape
@@ -258,7 +258,7 @@ class _Study:
                 freedom = (runs - 1) * (seeds - 1)
                 rest = values - values.mean(axis=1, keepdims=True) - values.mean(axis=0) + values.mean()
                 spread = 2 * ((rest**2).sum() / freedom / (runs * seeds)) ** 0.5
-            reach = float(stats.t.ppf((1 + self.confidence) / 2, freedom) * spread)
+            reach = float(stdtrit(freedom, (1 + self.confidence) / 2) * spread)
         return {"difference": middle, "low": middle - reach, "high": middle + reach, "seeds": seeds, "runs": runs}
 
 

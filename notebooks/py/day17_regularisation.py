@@ -53,7 +53,6 @@ from nnlab_helpers.train import EarlyStopping, fit
 seed_everything(0)
 device = pick_device()
 use_style()
-torch.set_num_threads(1)  # networks as small as today's are quicker with one
 
 # %% [markdown]
 # ## Look first: few digits, and some with wrong labels

@@ -48,7 +48,6 @@ from nnlab_helpers.train import fit
 
 seed_everything(0)
 device = pick_device()
-torch.set_num_threads(1)  # networks as small as today's are quicker with one
 use_style()
 
 # %% [markdown]
