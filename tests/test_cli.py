@@ -154,11 +154,18 @@ def test_run_marks_what_is_over_a_limit_and_fails_only_if_told_to(project):
     assert nnlab("run", "--limit-seconds", "0.01", "--strict").exit_code == 1
 
 
-def test_limits_are_inclusive():
-    run = Run(Lesson(Path("day01_a.ipynb")), seconds=30.0, peak_bytes=1_500_000_000)
-    assert Limits().exceeded(run) == []
+@pytest.mark.parametrize(("says", "seconds"), [("Reading: soon.", 30.0), ("Running: under 90 seconds.", 90.0)])
+def test_a_lesson_may_take_what_it_promises(project, says, seconds):
+    path = write_lesson(project / "notebooks", "day01_a", "1")
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[0].source = f"# Day 1: why?\n\n*{says}*"
+    nbformat.write(notebook, path)
+    run = Run(Lesson(path), seconds=seconds, peak_bytes=1_500_000_000)
+    assert Limits().exceeded(run) == [], "limits are inclusive"
     run.seconds += 0.1
-    assert Limits().exceeded(run) == ["over 30 s"]
+    assert Limits().exceeded(run) == [f"over {seconds:g} s"]
+    assert Limits(slack=1.1).exceeded(run) == []
+    assert Limits(seconds=20, slack=9).exceeded(run) == ["over 20 s"]
 
 
 def test_run_writes_pages_that_link_to_each_other(project):

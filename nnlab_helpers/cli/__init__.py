@@ -40,7 +40,10 @@ def run(
         Path | None, typer.Option(help="Folder for the executed notebooks; if not given, build/lessons.")
     ] = None,
     timeout: Annotated[float, typer.Option(min=0, help="Seconds that one cell may take; 0 for no limit.")] = 300,
-    limit_seconds: Annotated[float, typer.Option(help="Mark lessons that take more seconds than this.")] = 30,
+    limit_seconds: Annotated[
+        float | None, typer.Option(help="Mark lessons that take more seconds; if not given, than they promise.")
+    ] = None,
+    slack: Annotated[float, typer.Option(min=0, help="Allow this many times the seconds they promise.")] = 1,
     limit_memory: Annotated[float, typer.Option(help="Mark lessons that take more MB of memory than this.")] = 1500,
     strict: Annotated[bool, typer.Option("--strict", help="Fail if a lesson is over a limit.")] = False,
     update_readme: Annotated[
@@ -61,7 +64,7 @@ def run(
         raise typer.BadParameter("--update-readme measures the lessons, one at a time: no --solutions, no --jobs")
     root, chosen = _choose(days, solutions)
     console = Console()
-    limits = Limits(limit_seconds, limit_memory)
+    limits = Limits(limit_seconds, limit_memory, slack)
     target = output or root / "build" / "lessons"
     if target.resolve().is_relative_to((root / "notebooks").resolve()):
         raise typer.BadParameter("the output folder must not be in notebooks/: lessons are never overwritten")

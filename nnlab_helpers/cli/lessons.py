@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 _NAME = re.compile(r"day(\d+)_\w+")
+USUAL_SECONDS = 30.0  # what a lesson, or its solutions, may take if it says nothing else
 
 
 class LessonError(ValueError):
@@ -59,6 +60,12 @@ class Lesson:
         """Minutes to read, as the opening cell says."""
         match = re.search(r"[Rr]eading: about (\d+) minutes", self._opening)
         return int(match[1]) if match else None
+
+    @property
+    def promised_seconds(self) -> float:
+        """Seconds that it takes at most on two cores, as the opening cell says ("Running: under 30 seconds")."""
+        match = re.search(r"[Rr]unning: under (\d+) seconds", self._opening)
+        return float(match[1]) if match else USUAL_SECONDS
 
 
 def find_root(start: Path | None = None) -> Path:

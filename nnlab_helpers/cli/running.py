@@ -26,16 +26,18 @@ _MB = 1_000_000
 
 @dataclass(frozen=True)
 class Limits:
-    """What a lesson is meant to take at most, kernel start included."""
+    """What a lesson is meant to take at most, kernel start included: `seconds`, or if None what it promises itself."""
 
-    seconds: float = 30.0
+    seconds: float | None = None
     megabytes: float = 1500.0
+    slack: float = 1.0  # times the promise, where a machine is slow
 
     def exceeded(self, run: Run) -> list[str]:
         """Say what `run` took too much of."""
         over = []
-        if run.seconds > self.seconds:
-            over.append(f"over {self.seconds:g} s")
+        seconds = self.slack * run.lesson.promised_seconds if self.seconds is None else self.seconds
+        if run.seconds > seconds:
+            over.append(f"over {seconds:g} s")
         if run.peak_bytes > self.megabytes * _MB:
             over.append(f"over {self.megabytes:g} MB")
         return over
