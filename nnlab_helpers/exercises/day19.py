@@ -167,6 +167,11 @@ def free_shortcut(answer: Callable[..., Any], t: Trial) -> None:
                 values = (value,) if isinstance(value, Tensor) else value.values
                 if any(torch.equal(got, one) for one in values if one.shape == got.shape):
                     t.fail(f"for {given}: expected shape {list(want.shape)}, got {list(got.shape)}", message)
+            if got.shape == (*want.shape[:2], x.shape[2] // stride, x.shape[3] // stride):
+                t.fail(
+                    f"for {given}: expected shape {list(want.shape)}, got {list(got.shape)}",
+                    "The sides are rounded up: of 3 rows every second one, from the first, is two.",
+                )
         t.expect(got, want, given=given, known=known)
         if got.untyped_storage().data_ptr() == x.untyped_storage().data_ptr():
             t.fail(
@@ -306,6 +311,7 @@ def rms_error(answer: Callable[..., Any], t: Trial) -> None:
                 "The range is not in it.": root,
                 "PSNR is a logarithm to base 10, not to base e.": data_range * math.exp(-decibels / 20),
                 "The range enters the root once, not squared.": data_range**2 * root,
+                "The peak stands squared in the formula, also under the root.": data_range**0.5 * root,
                 "The range stands above the fraction line: a wider range has a larger error.": root / data_range,
             },
             rtol=1e-4,
@@ -316,9 +322,9 @@ def rms_error(answer: Callable[..., Any], t: Trial) -> None:
 
 def _unet(
     x: Tensor, down: Sequence[nn.Module], up: Sequence[nn.Module], last: nn.Module, *, keep: str = "map",
-    order: str = "last first", size: str = "across", swapped: bool = False, silent: bool = False,
+    order: str = "last first", size: str = "across", swapped: bool = False, silent: bool = False, whole: bool = True,
 ) -> Tensor:  # fmt: skip
-    """U-Net's forward pass, or one with some of its wires crossed."""
+    """U-Net's forward pass, or one with some of its wires crossed; `whole`: as large as `x` at the end in any case."""
     kept, h = [], x
     for conv in down[:-1]:
         h = conv(h).relu()
@@ -339,9 +345,12 @@ def _unet(
         h = conv(torch.cat(pair, dim=1)).relu()
         if size == "after":
             h = F.interpolate(h, scale_factor=2)
-    if size == "after" or h.shape[2:] != x.shape[2:]:
+    if whole and h.shape[2:] != x.shape[2:]:
         h = F.interpolate(h, size=x.shape[2:])
     return last(h)
+
+
+_BOTH = "The maps are kept after the pooling, and plugged in in the wrong order."
 
 
 @exercise(
@@ -372,24 +381,29 @@ def mended_unet(answer: Callable[..., Any], t: Trial) -> None:
             wired = partial(_unet, x, down, up, last)
             want = wired()
             given = f"images of {side[0]} x {side[1]}"
+            pooled = "The maps are kept after the pooling: the fine detail is gone from them."
+            forwards = "The first map kept is plugged in first; on the way up the last one kept comes first."
             if isinstance(got, Tensor) and got.ndim == 4 and got.shape[2:] != want.shape[2:]:
-                t.fail(
-                    f"for {given}: the result has {list(got.shape[2:])} pixels",
-                    "Doubling does not undo a halving that was rounded down: which size does the way up have to meet?",
-                )
+                advice = "Doubling does not undo a halving that was rounded down: what size must the way up meet?"
+                for message, keep, order in (
+                    (pooled, "pooled", "last first"),
+                    (forwards, "map", "first first"),
+                    (_BOTH, "pooled", "first first"),
+                ):
+                    smaller = wired(keep=keep, order=order, whole=False)
+                    if got.shape == smaller.shape and torch.allclose(got, smaller, rtol=1e-3, atol=1e-4):
+                        advice = message
+                t.fail(f"for {given}: the result has {list(got.shape[2:])} pixels", advice)
             t.expect(
                 got,
                 want,
                 given=given,
                 known={
-                    "The maps are kept after the pooling: the fine detail is gone from them.": partial(
-                        wired, keep="pooled"
-                    ),
-                    "The first map kept is plugged in first; on the way up the last one kept comes first.": partial(
-                        wired, order="first first"
-                    ),
-                    "The maps are kept after the pooling, and plugged in in the wrong order.": partial(
-                        wired, keep="pooled", order="first first"
+                    pooled: partial(wired, keep="pooled"),
+                    forwards: partial(wired, order="first first"),
+                    _BOTH: partial(wired, keep="pooled", order="first first"),
+                    "That is the pass as it was given: all three wires are still wrong.": partial(
+                        wired, keep="pooled", order="first first", size="after"
                     ),
                     "What comes from across was shrunk to what comes from below; let the one from below grow.": any_of(
                         partial(wired, size="after"), partial(wired, size="after", order="first first")

@@ -14,10 +14,10 @@
 # *Reading: about 40 minutes. Running: under 30 seconds on two CPU cores. Builds on
 # [day 7](day07_lenet.ipynb), [day 15](day15_depth_width.ipynb) and [day 16](day16_init_norm.ipynb).*
 #
-# Take a network that learns, and put sixteen more layers into it. It should be at least as good: the new layers need
-# only pass on what they get. In fact it may not learn at all. In 2015 a single plus sign ended this, and networks grew
-# from twenty layers to a thousand. Today you write that plus, see what it does to a gradient, and meet two relatives:
-# layers that stand side by side instead of in a row, and skips that carry a picture around a bottleneck.
+# Take a network that learns, and put sixteen more layers into it. Is it at least as good? The new layers need only pass
+# on what they get. Until 2015 most networks ended at some twenty layers; then came a single plus sign, and they grew to
+# a thousand. Today you write that plus, see what it does to a gradient, and meet two relatives: layers that stand side
+# by side instead of in a row, and skips that carry a picture around a bottleneck.
 #
 # **By the end you can**
 #
@@ -96,11 +96,11 @@ def judge(model):
 
 
 # %% [markdown]
-# ## Deeper, and worse
+# ## A tower of equal layers
 #
-# A *tower* is a stack of equal layers, each 32 units wide: a linear map, then layer normalisation (day 16), then a ReLU.
-# Call such a layer $f$. The tower can do one thing more: it may keep a part of what entered the layer and add it to what
-# comes out, $h \leftarrow \text{keep} \cdot h + f(h)$. For now `keep` is 0, and nothing of that happens.
+# A *tower* is a stack of equal layers, each 32 units wide: a linear map, then layer normalisation (day 16), then a
+# ReLU. Call such a layer $f$. The tower can do one thing more: it may keep a part of what entered the layer and add it
+# to what comes out, $h \leftarrow \text{keep} \cdot h + f(h)$. For now `keep` is 0, and nothing of that happens.
 
 # %%
 class Tower(nn.Module):
@@ -128,8 +128,8 @@ class Tower(nn.Module):
 
 
 # %% [markdown]
-# The sweep of day 15 trains towers of three depths, with three seeds each. The depths were chosen so that the effect
-# shows within 40 steps.
+# The sweep of day 15 trains towers of three depths, with three seeds each. The depths were chosen so that 40 steps are
+# enough to tell them apart.
 #
 # > **Predict.** The loss on the *training* digits, after 40 steps: which depth has the lowest, and what does the
 # > deepest tower reach? Guessing costs $\log 10 \approx 2.3$.
@@ -152,9 +152,10 @@ assert by_depth.min()[18] > 1.8
 # **What happened.** Every step deeper made it worse, in every seed; the deepest tower is still close to guessing. And
 # these are the digits it trained on, so this is no overfitting (day 17): it does not even get to learn them by heart.
 #
-# It is no lack of ability either. The deep tower *contains* the shallow one: let sixteen of its layers return what they
-# get, and the two are the same. But "return what you get" is a hard thing to learn for a layer that begins with random
-# weights. He and others (2016) found the same in networks for photographs, and called it **degradation**.
+# Nor does it lack layers. Leave the normalisation out for a moment: then the deep tower *contains* the shallow one.
+# Give sixteen of its layers the identity matrix for weights, so that they return what they get, and the two are the
+# same. But "return what you get" is a hard thing to learn for a layer that begins with random weights. He and others
+# (2016) found the same in networks for photographs, and called it **degradation**.
 #
 # ## One plus
 #
@@ -186,7 +187,7 @@ assert torch.equal(h + silent(h), h) and (silent(h) == 0).all()
 # $$\frac{dy}{dx} = 1 + f'(x) .$$
 #
 # For vectors the 1 becomes the identity matrix, and $f'$ the Jacobian $J$, the table of all slopes $\partial f_i /
-# \partial x_j$. A finite check, by autograd:
+# \partial x_j$. A check by autograd:
 
 # %%
 f = nn.Sequential(nn.Linear(5, 5), nn.Tanh())
@@ -237,23 +238,25 @@ for keep, name in ((1.0, "with skips"), (0.0, "plain")):
     first[name] = torch.stack(sizes)[:, 0]
     print(f"{name:10}: from {first[name].min():.1e} to {first[name].max():.1e}"
           " at the first layer")
-ax.set(yscale="log", xlabel="behind layer", xticks=range(0, 19, 3))
+ax.set(yscale="log", xlabel="behind layer (a gradient runs from 18 to 0)",
+       xticks=range(0, 19, 3))
+ax.invert_xaxis()
 ax.set_ylabel("gradient (share of the last)")
 ax.set_title("The plain tower's first layers hear nothing")
 label_lines(ax)
 plt.show()
-assert first["plain"].max() < 1e-5 and first["with skips"].min() > 3
+assert first["plain"].max() < 1e-6 and first["with skips"].min() > 3
 
 
 # %% [markdown]
 # **What happened.** Each plain layer takes its share of what is left, and after 18 of them a millionth would be much.
-# With skips the gradient arrives. It has even grown, since all those paths add up: a skip keeps a signal from dying, and
-# keeps nothing from growing. That is why residual networks still want normalisation.
+# With skips the gradient arrives. It has even grown, since all those paths add up: a skip keeps a signal from dying,
+# and keeps nothing from growing. That is why residual networks still want normalisation.
 #
 # ### Exercise: the gradient of a stack ★★☆
 #
 # A stack of layers $h \leftarrow \text{keep} \cdot h + f_k(h)$ has the Jacobians $J_1, J_2, \dots$ of its $f_k$ at the
-# point where it works. Return the Jacobian of the whole stack, output by input.
+# states that enter them. Return the Jacobian of the whole stack, output by input.
 #
 # `stack_jacobian(jacobians, keep=1.0)` gets a list of float tensors `[D, D]`, first layer first (entry $i, j$: how
 # output $i$ changes with input $j$), and a number `keep`. It returns a tensor `[D, D]`; the list is never empty. With
@@ -303,6 +306,8 @@ for keep, name in ((0.0, "plain"), (1.0, "with skips")):
         alike[name, depth] = torch.tensor(found)
         print(f"{name:10} {depth:2} layers: {min(found):.2f} to {max(found):.2f}")
 assert alike["plain", 18].max() < 0.6 < 0.75 < alike["with skips", 18].min()
+in_plain = [alike["plain", depth].mean() for depth in DEPTHS]
+assert in_plain[0] > in_plain[1] + 0.1 and in_plain[1] > in_plain[2] + 0.1
 size = torch.stack([gradient_sizes(untrained(s))[0] for s in range(3)])
 print(f"size at the first of 18 plain layers: {size.min():.1f} to {size.max():.1f}")
 assert size.min() > 0.05, "the gradient is not lost, thanks to the normalisation"
@@ -313,9 +318,9 @@ assert size.min() > 0.05, "the gradient is not lost, thanks to the normalisation
 # closer and closer to noise, and steps along noise cancel. Balduzzi and others (2017) called it the *shattered
 # gradients* problem. With skips the direction survives, since the 1 in $1 + J$ passes it on unbent.
 #
-# ## Eighteen layers that learn
+# ## The same sweep, with the plus
 #
-# > **Predict.** The same sweep with `keep = 1`. At which of the three depths does the skip help most? And is the
+# > **Predict.** Now `keep` is 1. At which of the three depths does the skip help most? And is the
 # > deepest tower now the best?
 
 # %% tolerance={"atol": 4, "rtol": 0.25}
@@ -328,8 +333,8 @@ for depth in DEPTHS:
     gains.append(table.assign(depth=depth))
 gains = pd.concat(gains).set_index("depth")
 print(gains[["difference", "low", "high", "seeds"]].round(1))
-assert gains.loc[18, "low"] > 20 and gains.loc[6, "low"] > 0
-assert gains.loc[18, "low"] > gains.loc[2, "high"] and gains.loc[2, "low"] < 0
+assert gains.loc[18, "low"] > max(20, gains.loc[2, "high"])
+assert abs(gains.loc[2, "difference"]) < 10 < gains.loc[6, "difference"] < 40
 
 # %%
 fig, ax = plt.subplots(figsize=(7, 3.2))
@@ -339,7 +344,7 @@ for keep, name in ((1.0, "with skips"), (0.0, "plain")):
         index="seed", columns="depth", values="accuracy")
     plot_band(ax, DEPTHS, runs.values, name, marker="o")
     read[name] = runs
-ax.axhline(10, color="gray", linestyle=":")
+ax.axhline(10, xmax=0.94, color="gray", linestyle=":")
 ax.text(2, 12, "guessing", color="gray")
 ax.set(xlabel="layers", ylabel="accuracy (%)", ylim=(0, 100), xticks=DEPTHS)
 ax.set_title("Depth ruins the plain tower and costs the other far less")
@@ -347,20 +352,21 @@ label_lines(ax)
 plt.show()
 assert read["with skips"][18].min() > 60 and read["plain"][18].max() < 40
 cost = {name: (runs[2] - runs[18]).mean() for name, runs in read.items()}
-assert -3 < cost["with skips"] < 25 and cost["plain"] > 45
+assert 2 < cost["with skips"] < 25 and cost["plain"] > 45
 
 # %% [markdown]
-# **What happened.** At 2 layers the interval of the gain holds zero; at 6 it lies above, at 18 far above it. As many
-# weights, the same starts, one plus: the tower that guessed now reads. But follow its own line to the right: 18 layers
-# are not *better* than 2 here. A skip takes away what depth costs. Whether depth brings anything is a question of the
-# task, and forty steps on 2,000 small digits do not need it.
+# **What happened.** At 2 layers the skip hardly matters, at 6 it brings more than ten points, and at 18 so much that
+# even the low end of the interval is far from zero. As many weights, the same starts, one plus: the tower that guessed
+# now reads. But follow its own line to the right: 18 layers are not *better* than 2 here. A skip takes away most of
+# what depth costs. Whether depth brings anything is a question of the task, and forty steps on 2,000 small digits do
+# not need it.
 #
 # ## Break it on purpose: half a skip
 #
 # With each skip the sum grows. So why not keep half of the old and add the new? A sensible thought. Let `keep` be 0.5.
 #
-# > **Predict.** Through 18 layers, how much of the skip's own path is left? Does the tower learn as with a whole skip, as
-# > without one, or in between?
+# > **Predict.** Through 18 layers, how much of the skip's own path is left? Does the tower learn as with a whole skip,
+# > as without one, or in between?
 
 # %% tolerance={"atol": 8, "rtol": 0.4}
 print(f"0.5 to the power of 18: {0.5**18:.0e}")
@@ -370,18 +376,19 @@ for keep, runs in halves.groupby("keep")["accuracy"]:
     print(f"keep {keep}: accuracy {runs.mean():.1f} % (from {runs.min():.1f}"
           f" to {runs.max():.1f})")
 whole, half = (halves[halves["keep"] == k]["accuracy"].values for k in (1.0, 0.5))
-assert (whole > half + 20).all() and half.max() < 45
+assert (whole > half + 20).all() and half.max() < 35
 lost = torch.stack([gradient_sizes(untrained(s, keep=0.5, norm=False))[0]
                     for s in range(3)])
 print(f"gradient at the first layer: {lost.max():.1e} of the last, at most")
 assert lost.max() < 0.01
 
 # %% [markdown]
-# **What happened.** Next to nothing is left of the path that was to save everything, and the tower is nearly as lost as
-# without a skip. The factor of the whole stack is $(0.5 + J_{18}) \cdots (0.5 + J_1)$, and its leading term dies like
-# any other power. *Anything* on the skip's path is raised to the power of the depth: a factor, a ReLU, a dropout. He
-# and others, in their second paper of 2016, tried them all on a network of 110 layers, and kept the path clean. If the
-# sum grows too large, scale $f$, not $h$.
+# **What happened.** Next to nothing is left of the path that was to save everything, and the tower is about as lost as
+# without a skip. (The gradient in the last line is that of a tower without normalisation, as in the figure.) The
+# factor of the whole stack is $(0.5 + J_{18}) \cdots (0.5 + J_1)$, and its leading term dies like any other power.
+# *Anything* on the skip's path is raised to the power of the depth: a factor, a ReLU, a dropout. He and others, in
+# their second paper of 2016, tried them all on a network of 110 layers, and kept the path clean. If the sum grows too
+# large, scale $f$, not $h$.
 #
 # ## A small ResNet
 #
@@ -462,9 +469,10 @@ assert reads > 50
 
 
 # %% [markdown]
-# The projection is the only thing that the skips cost. And the check of the block, one cell further up, is worth keeping:
-# with its change switched off, a block returns (the ReLU of) its input. Many implementations start training from there
-# (Goyal and others, 2017).
+# The projection, with its BatchNorm, is the only thing that the skips cost. And the check of the block, one cell
+# further up, is worth keeping: with its change switched off, a block returns (the ReLU of) its input. Many
+# implementations start training from there (Goyal and others, 2017). Yes, a ReLU, on the skip's path: this is the
+# block of the first paper. The second one moved it into $f$.
 #
 # ### Exercise: a shortcut without weights ★★☆
 #
@@ -536,8 +544,8 @@ assert 3 < factor < 4
 
 
 # %% [markdown]
-# **What happened.** The large window now sees a quarter of the channels, which would save a factor of four; the 1x1
-# convolutions in front take a little of that back. Of course the window also sees less: eight mixtures of what was
+# **What happened.** Each larger window now sees a quarter of the channels, which would save a factor of four; the 1x1
+# convolutions in front take a little of that back. Of course the windows also see less: eight mixtures of what was
 # there.
 #
 # ### Exercise: what stands side by side ★★☆
@@ -561,8 +569,7 @@ check("day19.branch_sizes", branch_sizes)
 # ## Three blocks, one size
 #
 # Now a fair fight. One and the same small network, with one of three blocks in its middle: two convolutions, the same
-# two with a skip, or an Inception block, all with about as many parameters. With so few layers, where is a difference
-# to come from?
+# two with a skip, or an Inception block, all with about as many parameters.
 
 # %%
 def around(kind):
@@ -585,12 +592,12 @@ assert max(sizes.values()) < 1.1 * min(sizes.values())
 
 
 # %% [markdown]
-# > **Predict.** Thirty steps, three seeds each. Which of the two intervals, each compared with the plain block, leaves zero
-# > out?
+# > **Predict.** Forty steps, three seeds each. By how many points does either block beat the plain one? Set a number
+# > beside the gain that the skip brought to the tower of 18 layers; the figure draws that gain, too.
 
 # %% tolerance={"atol": 12, "rtol": 0.8}
 def run_kind(config, seed):
-    return judge(train(around(config["kind"]), steps=30, rate=2e-2, settle=True))
+    return judge(train(around(config["kind"]), batch=32, rate=1e-2, settle=True))
 
 
 kinds = sweep(run_kind, {"kind": KINDS}, seeds=range(3), n_jobs=1, progress=False,
@@ -599,19 +606,21 @@ by_kind = kinds.groupby("kind", sort=False)["accuracy"]
 print(by_kind.agg(["mean", "min", "max"]).round(1))
 table = effects(kinds, "accuracy")
 print(table[["level", "difference", "low", "high"]].round(1))
-ax = plot_effects(table, unit="accuracy (points)")
-ax.set_ylim(-1.6, 0.6)
-ax.set_title("Grey, and across zero: three seeds do not decide", x=-0.4)
+deep = gains.loc[[18]]
+ax = plot_effects(pd.concat([table, deep]), unit="accuracy (points)")
+ax.set_yticks([0, -1, -2], ["residual, one block", "multi-branch, one block",
+                            "a skip, 18 layers"])
+ax.set_ylim(-2.6, 0.6)
+ax.set_title("One block gains far less than a skip in 18 layers")
 plt.show()
-assert (table["low"] < 0).all() and (table["high"] > 0).all()
-assert (table["high"] - table["low"]).min() > 4
+assert table["difference"].abs().max() < deep["difference"].item() / 2
 
 # %% [markdown]
-# **What happened.** Neither does. The three kinds of block may differ by several points or by none: with three seeds the
-# intervals are too wide to say, and the data does not decide. (Nor has any of the networks finished learning after thirty
-# steps; a larger run is under *What to try next*.) Compare that with the towers, where the same three seeds
-# left no doubt. He and others saw the same: with 18 layers a plain network did as well as a residual one, with 34 it
-# fell behind. A skip is not a better layer. It is what makes many layers possible.
+# **What happened.** One block deep, the mean differences are small beside what a skip did for 18 layers. Whether they
+# are anything at all, ask the intervals: a grey one holds zero, and there three seeds do not decide. They are wide, and
+# forty steps are few. (A larger run is under *What to try next*.) In the deep towers three seeds left no doubt. He and
+# others saw the same: with 18 layers a plain network did as well as a residual one, with 34 it fell behind. A skip is
+# not a better layer. It is what makes many layers possible.
 #
 # ## A picture around the bottleneck
 #
@@ -638,8 +647,8 @@ plt.show()
 # More is better; 10 decibels more are a tenth of the squared error. Before any network is trained, measure what it has
 # to beat: hand back the noisy picture, or hand back plain black.
 #
-# > **Predict.** The noise has a standard deviation of 0.4 and the peak is 1. What PSNR has the noisy picture? And which of
-# > the two is better, doing nothing or a black picture?
+# > **Predict.** The noise has a standard deviation of 0.4 and the peak is 1. What PSNR has the noisy picture? And which
+# > of the two is better, doing nothing or a black picture?
 
 # %%
 def psnr(images, truth, peak=1.0):
@@ -728,11 +737,11 @@ class UNet(nn.Module):
 # sees the same noise twice.
 
 # %%
-def train_denoiser(skip, seed, steps=80, batch=8):
+def train_denoiser(skip, seed, steps=60, batch=12):
     """A U-Net trained on fresh noise."""
     seed_everything(seed)
     model = UNet(skip=skip).to(device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2, fused=True)
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3, fused=True)
     for rows in torch.randint(2_000, (steps, batch)).to(device):
         truth = clean_train[rows]
         optimizer.zero_grad()
@@ -752,7 +761,7 @@ print("parameters:", count_parameters(UNet()), "with skips,",
 
 # %% [markdown]
 # > **Predict.** By how many decibels does each network beat the black picture, and how many do the skips bring?
-# > Also think of the pictures: what will go wrong without skips?
+# > Also think of the pictures: after sixty steps, in what will those of the two networks differ?
 
 # %% tolerance={"atol": 0.8, "rtol": 0.3}
 rows, pictures = [], {}
@@ -766,6 +775,8 @@ print(denoisers.pivot(index="seed", columns="skip", values="psnr").round(1))
 gain = effects(denoisers, "psnr", baseline={"skip": False})
 print(gain[["factor", "difference", "low", "high"]].round(1))
 assert gain["low"][0] > 0.3
+by_skip = denoisers.groupby("skip")["psnr"]
+assert by_skip.min()[True] > by_skip.max()[False], "so it is in every seed"
 assert denoisers["psnr"].min() > psnr(baseline["black"], clean) + 1.5
 
 # %%
@@ -773,7 +784,7 @@ few = slice(0, 8)
 shown = [noisy[few].clamp(0, 1), pictures[False, 0][few], pictures[True, 0][few],
          clean[few]]
 fig = show_images(torch.cat(shown).cpu(), columns=8, value_range=(0, 1),
-                  title="Without skips every digit becomes much the same smudge")
+                  title="After 60 steps: much the same smudge without skips")
 for ax, name in zip(fig.axes[::8], ("noisy", "without", "with skips", "clean")):
     ax.text(-0.1, 0.5, name, transform=ax.transAxes, ha="right", va="center")
 plt.show()
@@ -786,14 +797,16 @@ for skip in (False, True):
     differ[skip] = share
     print(f"skips {skip!s:5}: its pictures differ by {min(share):.2f} to"
           f" {max(share):.2f} of what clean digits differ by")
-assert max(differ[False]) < 0.55 < min(differ[True])
+assert max(differ[False]) < 0.5 < min(differ[True])
 
 # %% [markdown]
 # **What happened.** The skips bring some decibels, in every seed and with an interval above zero. The pictures say what
-# the decibels are worth. Without skips everything has to pass through 3 x 3 places, and after so few steps little more
-# arrives there than what all digits have in common, a smudge in the middle; the numbers below the pictures measure that.
-# With skips the detail takes the short way around, from the first step on. Part of the gap is therefore speed, and
-# more steps narrow it: the first thing to try below.
+# the decibels are worth. Without skips everything has to pass through 3 x 3 places, and after sixty steps little more
+# arrives there than what all digits have in common, a smudge in the middle; the numbers below the pictures measure
+# that. With skips the detail has a short way around.
+#
+# Mind what the figure does not show: what a net without skips can do at best. It shows who is ahead after sixty steps.
+# How much of the gap is speed, and how much remains, you can find out under *What to try next*.
 #
 # PSNR looks at pixels one by one. A picture that is a little too bright everywhere and one that is blurred may have the
 # same PSNR, and the eye does not agree. The **structural similarity index** (SSIM; Wang and others, 2004) compares
@@ -807,8 +820,8 @@ for skip in (False, True):
 by_ssim = {name: ssim(images, clean) for name, images in scores.items()}
 for name, images in scores.items():
     print(f"{name:15} {psnr(images, clean):5.1f} dB   SSIM {by_ssim[name]:.2f}")
-assert by_ssim["with skips"] > by_ssim["without"] > by_ssim["noisy, clamped"]
-assert by_ssim["black"] < by_ssim["noisy, clamped"]
+assert by_ssim["with skips"] > by_ssim["without"] + 0.05
+assert by_ssim["black"] + 0.05 < min(by_ssim["noisy, clamped"], by_ssim["without"])
 
 
 # %% [markdown]
@@ -846,32 +859,35 @@ check("day19.mended_unet", mended_unet)
 #
 # - **Depth is hard** because a plain layer has to learn even to pass a signal on. Normalisation keeps the size of its
 #   gradient; what the gradient says is lost all the same.
-# - **A skip** turns each factor $J$ of the gradient into $1 + J$: the signal arrives, unbent. Whatever stands on its path
-#   is raised to the power of the depth, so keep it clean.
+# - **A skip** turns each factor $J$ of the gradient into $1 + J$: the signal arrives, unbent. Whatever stands on its
+#   path is raised to the power of the depth, so keep it clean.
 # - **A ResNet** projects where shapes change; **an Inception block** concatenates windows of several sizes, and 1x1
-#   bottlenecks pay for the large ones. One block deep and at equal size, three seeds do not tell them from a plain one.
-# - **A U-Net** carries maps around its bottleneck by concatenation: *where* from across, *what* from below. PSNR and SSIM
-#   judge its pictures; neither does so alone, and not without a baseline.
+#   bottlenecks pay for the large ones. One block deep and at equal size, neither gains what a skip gains in a deep
+#   tower.
+# - **A U-Net** carries maps around its bottleneck by concatenation: *where* from across, *what* from below. PSNR and
+#   SSIM judge its pictures; neither does so alone, and not without a baseline.
 #
 # ## What to try next
 #
 # - Write `h = h + f(h) / depth**0.5` in the tower, without normalisation. Which depths learn now?
-# - Train both denoisers for 400 steps. How much of the gap remains, and what do the pictures without skips look like now?
-# - Give the ResNet six blocks at each size (`ResNet(channels=(16, 32), blocks=6)` from `nnlab_helpers.models`) and train it and its
-#   plain twin for 300 steps, with five seeds. That takes minutes, and there the plus should show again.
+# - Train both denoisers for 400 steps. How much of the gap remains, and what do the pictures without skips look like
+#   now?
+# - Give the ResNet six blocks at each size (`ResNet(channels=(16, 32), blocks=6)` from `nnlab_helpers.models`) and
+#   train it and its plain twin for 300 steps, with five seeds. That takes minutes, and there the plus should show again.
 # - Let the denoiser return `x - model(x)`, so that it has to find the noise and not the digit (Zhang and others, 2017).
-#   Who is ahead after 80 steps?
+#   Who is ahead after 60 steps?
 #
 # ## References
 #
 # - Wang, Bovik, Sheikh, Simoncelli (2004), *Image quality assessment: from error visibility to structural similarity*:
 #   SSIM.
-# - Szegedy and others (2015), *Going deeper with convolutions*: Inception blocks, 22 layers with a twelfth of AlexNet's parameters.
+# - Szegedy and others (2015), *Going deeper with convolutions*: Inception blocks, 22 layers with a twelfth of AlexNet's
+#   parameters.
 # - Ronneberger, Fischer, Brox (2015), *U-Net: convolutional networks for biomedical image segmentation*: learned from 30
 #   pictures.
 # - He, Zhang, Ren, Sun (2016), *Deep residual learning for image recognition*: degradation, the plus, 152 layers.
-# - He, Zhang, Ren, Sun (2016), *Identity mappings in deep residual networks*: what happens if anything stands on the skip's
-#   path; 1,001 layers.
+# - He, Zhang, Ren, Sun (2016), *Identity mappings in deep residual networks*: what happens if anything stands on the
+#   skip's path; 1,001 layers.
 # - Veit, Wilber, Belongie (2016), *Residual networks behave like ensembles of relatively shallow networks*: the paths,
 #   and how many layers one may take out.
 # - Balduzzi and others (2017), *The shattered gradients problem: if resnets are the answer, then what is the question?*:

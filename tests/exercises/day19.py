@@ -82,6 +82,11 @@ def shortcut_cropped(x, out_channels, stride=1):
     return F.pad(x[..., :rows, :columns], (0, 0, 0, 0, 0, out_channels - x.shape[1]))
 
 
+def shortcut_rounded_down(x, out_channels, stride=1):
+    small = F.avg_pool2d(x, stride)
+    return F.pad(small, (0, 0, 0, 0, 0, out_channels - x.shape[1]))
+
+
 def shortcut_of_rows(x, out_channels, stride=1):
     return F.pad(x[:, :, ::stride], (0, 0, 0, 0, 0, out_channels - x.shape[1]))
 
@@ -227,6 +232,32 @@ def mended_but_two(x, down, up, last):
     return unet(x, down, up, last, pooled=True, forwards=True)
 
 
+def mended_as_given(x, down, up, last):
+    return unet(x, down, up, last, pooled=True, forwards=True, size="after")
+
+
+def mended_but_forwards_and_small(x, down, up, last):
+    kept, h = [], x
+    for conv in down[:-1]:
+        kept.append(conv(h).relu())
+        h = F.max_pool2d(kept[-1], 2)
+    h = down[-1](h).relu()
+    for conv, across in zip(up, kept, strict=True):
+        h = conv(torch.cat([F.interpolate(h, size=across.shape[2:]), across], dim=1)).relu()
+    return last(h)
+
+
+def mended_but_pooled_and_small(x, down, up, last):
+    kept, h = [], x
+    for conv in down[:-1]:
+        h = F.max_pool2d(conv(h).relu(), 2)
+        kept.append(h)
+    h = down[-1](h).relu()
+    for conv, across in zip(up, kept[::-1], strict=True):
+        h = conv(torch.cat([F.interpolate(h, size=across.shape[2:]), across], dim=1)).relu()
+    return last(h)
+
+
 def mended_but_shrunk(x, down, up, last):
     return unet(x, down, up, last, size="after")
 
@@ -263,6 +294,7 @@ ANSWERS = {
             (shortcut_in_front, "stand in front"),
             (shortcut_pooled, "That pools"),
             (shortcut_cropped, "upper left corner"),
+            (shortcut_rounded_down, "rounded up"),
             (shortcut_of_rows, "Only the rows"),
             (shortcut_without_stride, "`stride` is not used"),
             (shortcut_as_a_window, "shares its memory"),
@@ -293,6 +325,7 @@ ANSWERS = {
             (lambda decibels, data_range=1.0: data_range * math.exp(-decibels / 20), "not to base e"),
             (lambda decibels, data_range=1.0: data_range**2 * 10 ** (-decibels / 20), "once, not squared"),
             (lambda decibels, data_range=1.0: 10 ** (-decibels / 20) / data_range, "above the fraction line"),
+            (lambda decibels, data_range=1.0: (data_range / 10 ** (decibels / 10)) ** 0.5, "also under the root"),
         ],
     ),
     "day19.mended_unet": Answers(
@@ -301,6 +334,9 @@ ANSWERS = {
             (mended_but_pooled, "fine detail is gone"),
             (mended_but_forwards, "the last one kept comes first"),
             (mended_but_two, "and plugged in in the wrong order"),
+            (mended_as_given, "all three wires are still wrong"),
+            (mended_but_forwards_and_small, "the last one kept comes first"),
+            (mended_but_pooled_and_small, "fine detail is gone"),
             (mended_but_shrunk, "was shrunk to what comes from below"),
             (mended_but_doubled, "rounded down"),
             (mended_but_swapped, "from below first, then from across"),
