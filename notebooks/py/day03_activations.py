@@ -46,6 +46,7 @@ from nnlab_helpers.plots import show_images, use_style
 seed_everything(0)
 device = pick_device()
 use_style()
+torch.set_num_threads(1)  # networks this small gain nothing from a second core
 
 
 # %% [markdown]

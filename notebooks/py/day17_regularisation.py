@@ -126,7 +126,7 @@ def adam(model):
     return torch.optim.Adam(model.parameters(), lr=5e-3, fused=True)
 
 
-def learn(model, optimizer, x, y, seed, epochs=16, val=None, **options):
+def learn(model, optimizer, x, y, seed, epochs=14, val=None, **options):
     """Train on (x, y) in batches of 100; returns the history."""
     loader = TensorLoader(
         (x, y), batch_size=100, shuffle=True, seed=seed, device=device
@@ -586,7 +586,7 @@ assert (by_rate["accuracy"][0.8] > by_rate["accuracy"][0.95]).all()
 gone = {name: values[0.0] - values[0.8] for name, values in by_rate.items()}
 assert (gone["wrong known"] > gone["true known"] + 20).all()
 true, wrong = (by_rate[name].mean() for name in ("true known", "wrong known"))
-assert true[0.0] > 95 and wrong[0.0] > 55 and true[0.8] > 85 and wrong[0.8] < 35
+assert true[0.0] > 95 and wrong[0.0] > 50 and true[0.8] > 85 and wrong[0.8] < 35
 assert true[0.95] < 80
 
 # %%
@@ -601,7 +601,7 @@ plt.show()
 
 # %% [markdown]
 # **What happened.** (Lines are means over five seeds, bands reach from the lowest to the highest.) Without dropout the
-# network knows all but a few of the true labels, and most of the wrong ones too. At 0.8 it has given up the greater
+# network knows all but a few of the true labels, and more than half of the wrong ones. At 0.8 it has given up the greater
 # part of the wrong ones and few of the true: a digit that looks like a hundred others is easier to hold under noise
 # than one that contradicts them. And the judges are read better. At 0.95 the true ones go too. Where the turning point
 # lies depends on the number of units and digits; 0.5, the usual advice, is a place to start from.
