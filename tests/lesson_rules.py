@@ -11,6 +11,8 @@ from pathlib import Path
 from nbformat import NotebookNode
 from nbval_tolerance import IMAGES, Tolerance
 
+from nnlab_helpers.sweep.records import SHIPPED
+
 Rule = Callable[[NotebookNode, Path], Iterator[str]]
 
 MOST_LINES = 25  # of code in a cell
@@ -35,6 +37,16 @@ def prose(notebook: NotebookNode) -> str:
 
 def headings(notebook: NotebookNode) -> list[str]:
     return re.findall(r"^#+ +(.+)$", prose(notebook), re.MULTILINE)
+
+
+def shipped_sweeps(notebook: NotebookNode, path: Path) -> Iterator[str]:
+    """Each sweep that a lesson keeps is shipped, under a name that says whose it is."""
+    source = "\n".join(cell.source for _, cell in code(notebook))
+    named = set(re.findall(r"""cache_folder\(["'](.+?)["']\)""", source))
+    day = path.stem.partition("_")[0]
+    packs = {pack.stem for pack in SHIPPED.glob(f"{day}_*.jsonl")}
+    if named != packs:
+        yield f"its sweeps are {sorted(named)}, but the course ships {sorted(packs)}: `nnlab build {day}` packs them"
 
 
 # How a lesson opens and ends ---------------------------------------------------------------------------------------
@@ -307,5 +319,5 @@ def solved(notebook: NotebookNode, path: Path) -> Iterator[str]:
 BOTH: list[Rule] = [
     links, cell_lengths, typed_numbers, alt_texts, heading_levels, executed, figures, size, markers,
 ]  # fmt: skip
-LESSON: list[Rule] = [opening, first_code, ending, predictions, breakage, exercises, oracles, *BOTH]
+LESSON: list[Rule] = [opening, first_code, ending, predictions, breakage, exercises, oracles, shipped_sweeps, *BOTH]
 SOLUTION: list[Rule] = [solution_opening, solved, *BOTH]

@@ -145,6 +145,7 @@ LESSON_FAULTS = [
     ("opening", sub(0, "- see\n", ""), "three or four aims"),
     ("opening", sub(0, "day01_a", "day01_other"), "no link to day01_a.ipynb"),
     ("first_code", sub(1, "seed_everything(0)", ""), "seed_everything("),
+    ("shipped_sweeps", sub(1, "seed_everything(0)", "cache_folder('day02_width')"), "but the course ships []"),
     ("links", sub(2, "What?", "See [day 9](day09_x.ipynb)."), "day09_x.ipynb, which does not exist"),
     ("ending", sub(-1, "## Recap", "## Well"), "['Well', 'What to try next', 'References'], not ['Recap'"),
     ("ending", sub(-1, "## What to try next", "**What to try next**"), "the last headings are"),

@@ -148,8 +148,20 @@ def test_the_package_digest_sees_what_makes_results_and_not_the_rest(tmp_path, m
     before = digest()
     (tmp_path / "exercises" / "day01.py").write_text("a = 2\n")
     assert digest() == before
+    (tmp_path / "train" / "loop.py").write_text('"""What it is for."""\n\na = 1  # why\n')
+    assert digest() == before, "only said otherwise"
     (tmp_path / "train" / "loop.py").write_text("a = 2\n")
     assert digest() != before
+
+
+def test_a_repair_of_python_is_no_change(monkeypatch):
+    source = "def run(config, seed): return {}"
+    before = version_of(source)
+    number = fingerprint.platform.python_version_tuple()
+    monkeypatch.setattr(fingerprint.platform, "python_version_tuple", lambda: (*number[:2], "99"))
+    assert version_of(source) == before
+    monkeypatch.setattr(fingerprint.platform, "python_version_tuple", lambda: (number[0], "99", number[2]))
+    assert version_of(source) != before
 
 
 def test_a_library_counts_by_its_version(monkeypatch):

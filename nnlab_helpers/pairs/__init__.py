@@ -1,10 +1,19 @@
 """Lessons and their pairs: the notebook learners open and the script maintainers edit.
 
 `notebooks/py/dayNN_topic.py` (jupytext, py:percent) and `notebooks/dayNN_topic.ipynb` say the same thing; the notebook
-also holds the outputs. `build` goes from the script to the notebook; saving in JupyterLab writes both.
+also holds the outputs. `build` goes from the script to the notebook, and to the finished sweeps that the course ships;
+saving in JupyterLab writes both.
 """
 
-from nnlab_helpers.pairs.building import BuildError, Side, build, build_all, kernel_environment, write_atomically
+from nnlab_helpers.pairs.building import (
+    BuildError,
+    Side,
+    build,
+    build_all,
+    kernel_environment,
+    sweeps_beside,
+    write_atomically,
+)
 from nnlab_helpers.pairs.step import differences, in_step, lessons_folder, notebook_of, regenerate, script_of, scripts
 
 __all__ = [
@@ -20,5 +29,6 @@ __all__ = [
     "regenerate",
     "script_of",
     "scripts",
+    "sweeps_beside",
     "write_atomically",
 ]

@@ -29,6 +29,7 @@ from nnlab_helpers.pairs.step import (
 )
 
 Side = Literal["script", "notebook"]
+COURSE = Path(__file__).resolve().parents[2] / "notebooks"
 
 
 class BuildError(RuntimeError):
@@ -37,15 +38,22 @@ class BuildError(RuntimeError):
 
 def kernel_environment(progress: Path | str) -> dict[str, str]:
     """The environment for a lesson's kernel: no progress bars, `progress` in place of the learner's record, a folder
-    beside it in place of their finished sweeps, and the plotting backend left to the kernel."""
+    beside it in place of their finished sweeps and of those shipped, and the plotting backend left to the kernel."""
     environment = {k: v for k, v in os.environ.items() if k != "MPLBACKEND"}
-    return environment | {"TQDM_DISABLE": "1", "NNLAB_PROGRESS": str(progress), "NNLAB_CACHE": f"{progress}.sweeps"}
+    sweeps = str(sweeps_beside(progress))
+    return environment | {"TQDM_DISABLE": "1", "NNLAB_PROGRESS": str(progress), "NNLAB_CACHE": sweeps}
+
+
+def sweeps_beside(progress: Path | str) -> Path:
+    """The folder for the sweeps of a kernel that has `progress` for its record."""
+    return Path(f"{progress}.sweeps")
 
 
 def build(script: Path, *, take: Side | None = None, timeout: float = 300) -> Path:
     """Execute a script in a fresh kernel and store it, with its outputs, as the notebook one folder up.
 
-    The script is put into the form that a save in JupyterLab gives it. A cell that did not change keeps its id.
+    The finished runs of a lesson's sweeps are stored too, to be shipped with the package. The script is put into the
+    form that a save in JupyterLab gives it. A cell that did not change keeps its id.
 
     Args:
         script: `.../py/<stem>.py`.
@@ -68,6 +76,7 @@ def build(script: Path, *, take: Side | None = None, timeout: float = 300) -> Pa
     text = as_script(notebook, script)
     _keep_ids(notebook, stored)
     with tempfile.TemporaryDirectory() as folder:
+        progress = Path(folder) / "progress.json"
         client = NotebookClient(
             notebook,
             timeout=timeout,
@@ -77,16 +86,20 @@ def build(script: Path, *, take: Side | None = None, timeout: float = 300) -> Pa
             extra_arguments=["--log-level=40"],  # errors; ipykernel warns of every unencrypted socket
         )
         try:
-            client.execute(env=kernel_environment(Path(folder) / "progress.json"))
+            client.execute(env=kernel_environment(progress))
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
             raise BuildError(_failure(script, notebook, error)) from None
+        if script.read_bytes() != before:
+            raise BuildError(f"{script.name} was edited while it was executed; nothing was written, build it again")
+        if target.parent == COURSE:
+            from nnlab_helpers.sweep.shipped import pack_lesson  # here, as it takes PyTorch
+
+            pack_lesson(target.stem.partition("_")[0], sweeps_beside(progress))
     notebook.metadata["language_info"] = dict(LANGUAGE)  # the kernel's own carries the version of Python
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = _join_streams(cell.outputs)
     notebook.metadata["nnlab"] = {"script": _digest(text)}
-    if script.read_bytes() != before:
-        raise BuildError(f"{script.name} was edited while it was being executed; nothing was written, build it again")
     write_atomically(target, nbformat.writes(notebook) + "\n")
     if text.encode() != before:
         write_atomically(script, text)

@@ -6,6 +6,7 @@ the parts that make results count as one piece: any change in them is a change. 
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import dis
 import functools
@@ -44,7 +45,7 @@ def code_version(function: Callable[..., Any]) -> str:
         >>> code_version(lambda config, seed: {"loss": 1.0}) == code_version(lambda config, seed: {"loss": 2.0})
         False
     """
-    digest = hashlib.sha256(f"python {platform.python_version()} torch {_version('torch')}".encode())
+    digest = hashlib.sha256(f"python {_python()} torch {_version('torch')}".encode())
     for part in _Walk().parts(function, getattr(function, "__qualname__", repr(function))):
         digest.update(part.encode() + b"\0")
     return digest.hexdigest()[:_DIGITS]
@@ -185,19 +186,37 @@ def _module(name: str) -> str:
 @functools.cache
 def _version(module: str) -> str:
     if module in sys.stdlib_module_names:
-        return platform.python_version()
+        return _python()
     try:
         return importlib.metadata.version(module)
     except importlib.metadata.PackageNotFoundError:
         return str(getattr(sys.modules.get(module), "__version__", "unknown"))
 
 
+def _python() -> str:
+    """Python without its last number: repairs of Python leave its code as it is."""
+    return ".".join(platform.python_version_tuple()[:2])
+
+
 @functools.cache
 def package_digest() -> str:
-    """Return a digest of the source files of the package's `MAKES_RESULTS`, as they were when first asked."""
+    """Return a digest of the code of the package's `MAKES_RESULTS`, as it was when first asked.
+
+    Comments, docstrings and layout do not count.
+    """
     root = Path(str(nnlab_helpers.__file__)).parent
     digest = hashlib.sha256()
     files = [path for part in MAKES_RESULTS for path in (root / f"{part}.py", *(root / part).rglob("*.py"))]
     for path in sorted(path for path in files if path.exists()):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + _bare(path).encode() + b"\0")
     return digest.hexdigest()[:_DIGITS]
+
+
+def _bare(path: Path) -> str:
+    """The syntax of a source file without its docstrings."""
+    tree = ast.parse(path.read_bytes())
+    for node in ast.walk(tree):
+        documented = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+        if documented and ast.get_docstring(node, clean=False) is not None:
+            del node.body[0]
+    return ast.dump(tree)

@@ -1,7 +1,12 @@
-"""Finished runs on disk: a small file for each, written whole, and found again only if it is intact."""
+"""Finished runs on disk: a small file for each, written whole, and found again only if it is intact.
+
+The course ships the runs of its own lessons, packed into a file for each sweep (see `shipped.py`). They stand behind
+the user's own, as long as these lie in their usual place.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -9,14 +14,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import nnlab_helpers
 from nnlab_helpers.files import replacing, user_folder
 
 FORMAT = 1
 CACHE_VARIABLE = "NNLAB_CACHE"
+SHIPPED = Path(str(nnlab_helpers.__file__)).parent / "assets" / "sweeps"
 
 
 def cache_folder(name: str) -> Path:
     """Return the folder for the records of one sweep: `name` in `$NNLAB_CACHE`, else in `~/.cache/nnlab/sweeps`.
+
+    In the latter, `sweep` also finds the records that the course ships under this name. Where `$NNLAB_CACHE` is set, it
+    finds only what that folder holds: an empty one lets every run be made anew.
 
     Raises:
         ValueError: `name` leads out of that folder.
@@ -26,6 +36,14 @@ def cache_folder(name: str) -> Path:
     if not name or Path(name).is_absolute() or ".." in Path(name).parts:
         raise ValueError(f"a sweep needs a name of its own in {folder}, got {name!r}")
     return folder / name
+
+
+def shipped_for(folder: Path) -> Path | None:
+    """Return the pack of records that stands behind `folder`, or None if none does."""
+    if os.environ.get(CACHE_VARIABLE, "").strip() or folder.parent != user_folder() / "sweeps":
+        return None
+    pack = SHIPPED / f"{folder.name}.jsonl"
+    return pack if pack.is_file() else None
 
 
 @dataclass(frozen=True)
@@ -68,26 +86,26 @@ class Records:
         """Use `folder`, which is made when the first record is written."""
         self.folder = None if folder is None else Path(folder)
         self.damaged: list[Path] = []  # records that were found broken, and so are run again
+        pack = shipped_for(self.folder) if self.folder else None
+        self._shipped = {record.key: record for record in read_pack(pack)} if pack else {}
 
     def find(self, config: Any, seed: int, version: str) -> Record | None:
         """Return the record of this very run, or None if there is none or it is damaged."""
         if self.folder is None:
             return None
-        path = self._path(key_of(config, seed, version))
+        key = key_of(config, seed, version)
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            checksum = content.pop("sha256")
-            if content.pop("format") != FORMAT:
+            record = record_from(self._path(key).read_text(encoding="utf-8"))
+            if record is None:
                 return None
-            record = Record(**content)
-            intact = checksum == _checksum(record)
-            same = (record.config, record.seed, record.version) == (config, seed, version)
         except FileNotFoundError:
-            return None
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            intact = same = False
-        if not (intact and same):
-            self.damaged.append(path)
+            record = self._shipped.get(key)
+            if record is None:
+                return None
+        except ValueError:
+            record = None
+        if record is None or (record.config, record.seed, record.version) != (config, seed, version):
+            self.damaged.append(self._path(key))
             return None
         return record
 
@@ -97,11 +115,47 @@ class Records:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         with replacing(self._path(record.key)) as file:
-            file.write(_text({**asdict(record), "format": FORMAT, "sha256": _checksum(record)}, indent=1) + "\n")
+            file.write(text_of(record, indent=1) + "\n")
 
     def _path(self, key: str) -> Path:
         assert self.folder is not None
         return self.folder / f"{key}.json"
+
+
+def text_of(record: Record, indent: int | None = None) -> str:
+    """Return `record` as JSON, with a checksum."""
+    return _text({**asdict(record), "format": FORMAT, "sha256": _checksum(record)}, indent)
+
+
+def record_from(text: str) -> Record | None:
+    """Return the record that `text` holds, or None if it is of another format.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    try:
+        content = json.loads(text)
+        checksum = content.pop("sha256")
+        if content.pop("format") != FORMAT:
+            return None
+        record = Record(**content)
+        intact = checksum == _checksum(record)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(f"not a record: {error}") from None
+    if not intact:
+        raise ValueError("not the record that was written: its checksum differs")
+    return record
+
+
+def read_pack(path: Path) -> list[Record]:
+    """Return the intact records of a pack, a line each; its first line says what made it."""
+    found = []
+    for line in path.read_text(encoding="utf-8").splitlines()[1:]:
+        with contextlib.suppress(ValueError):  # what is damaged is run again
+            record = record_from(line)
+            if record is not None:
+                found.append(record)
+    return found
 
 
 def _checksum(record: Record) -> str:

@@ -227,7 +227,9 @@ for name, value in zip(("difference", "low", "high"), expected, strict=True):
 # The package's `sweep` is the loop above with three things that you miss as soon as sweeps get long. It shows how much
 # time is left. A run that raises an error becomes a row with that error, and the others go on. And it keeps a
 # **cache**: each finished run is written to a file, under its configuration, its seed and the *code* that made it. Call
-# the same sweep again and nothing is trained. Change `learn` by one number and everything is.
+# the same sweep again and nothing is trained. Change `learn` by one number and everything is. (The course ships the runs
+# of its own sweeps. With the same Python and PyTorch even your first call may find them all; your own ideas it has to
+# run.)
 
 # %%
 cache = cache_folder("day15_width")
@@ -477,7 +479,7 @@ assert (behind > 1).all()
 # help: then one or two wide layers are enough, and eight narrow ones are worse.
 #
 # And the work? The multiply-adds are nearly equal. Time is another matter. (Remember the last column of the table of
-# widths.)
+# widths. Runs that came with the course tell of the machine that made them.)
 
 # %% tags=["nbval-ignore-output"] why="timings differ from run to run"
 milliseconds = deep.groupby("depth")["ms_per_step"].median()

@@ -1,6 +1,7 @@
 """A pytest plugin for the surroundings of every test and every lesson's kernel: no network, a share of the cores.
 
-A kernel gets the environment that it has when its lesson is built (no progress bars, a record of its own).
+A kernel gets the environment that it has when its lesson is built (no progress bars, a record of its own). At the end
+of a lesson its sweeps are held against those that the course ships.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import psutil
 import pytest
 from nbval.plugin import IPyNbCell
 
-from nnlab_helpers.pairs import kernel_environment
+from nnlab_helpers.pairs import kernel_environment, sweeps_beside
 
 OFFLINE = Path(__file__).parent / "offline"
+COURSE = Path(__file__).resolve().parents[2] / "notebooks"
 RECORDS = pytest.StashKey[Path]()  # where the kernels keep their records of solved exercises
 
 
@@ -58,7 +60,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
     """Start a lesson's kernel, which nbval does in the set-up of its first cell, in the environment of a build."""
     if not isinstance(item, IPyNbCell):
         return (yield)
-    environment = kernel_environment(item.config.stash[RECORDS] / f"{item.path.parent.name}-{item.path.stem}.json")
+    environment = kernel_environment(_record_of(item))
     # A kernel is killed at its end: what it leaves in its temporary folder goes with the records.
     environment |= dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(item.config.stash[RECORDS]))
     with pytest.MonkeyPatch.context() as patch:
@@ -67,3 +69,24 @@ def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
         for key, value in environment.items():
             patch.setenv(key, value)
         return (yield)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """After a lesson's last cell: its runs must be those that the course ships, or learners wait for nothing."""
+    if not isinstance(item, IPyNbCell) or (nextitem is not None and nextitem.path == item.path):
+        return
+    if item.path.parent == COURSE and sweeps_beside(_record_of(item)).is_dir():
+        from nnlab_helpers.sweep.shipped import unshipped
+
+        if missing := unshipped(sweeps_beside(_record_of(item))):
+            runs = ", ".join(f"{number} of {name}" for name, number in missing.items())
+            pytest.fail(
+                f"the course ships runs of another version of this lesson or of the package (missing: {runs}); "
+                f"`nnlab build {item.path.stem}` makes them anew",
+                pytrace=False,
+            )
+
+
+def _record_of(item: pytest.Item) -> Path:
+    return item.config.stash[RECORDS] / f"{item.path.parent.name}-{item.path.stem}.json"

@@ -1,0 +1,88 @@
+"""The finished runs of the lessons, which the course ships: packed when a lesson is built, a file for each sweep.
+
+A shipped record serves like one of the user's own: only where configuration, seed and code are the same, and the code
+includes the versions of Python and PyTorch and all parts of this package that train.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from pathlib import Path
+
+import torch
+
+from nnlab_helpers.files import replacing
+from nnlab_helpers.sweep.records import SHIPPED, Record, read_pack, record_from, text_of
+
+
+def made_with() -> dict[str, str]:
+    """Return what decides, beside the lesson and this package, whether a record made here is found elsewhere.
+
+    The processor is among it, as pixels that were turned or resized may differ in their last bits.
+    """
+    return {
+        "python": ".".join(platform.python_version_tuple()[:2]),
+        "torch": torch.__version__.partition("+")[0],
+        "processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
+    }
+
+
+def pack_lesson(day: str, folder: Path, target: Path = SHIPPED) -> list[Path]:
+    """Pack what a lesson's sweeps left in `folder`, in a folder each, and forget packs of sweeps it no longer has.
+
+    A record that says the same as the one packed before stays as it was, so that only what changed changes.
+
+    Args:
+        day: what the names of the lesson's sweeps begin with, as "day15".
+        folder: the value that `$NNLAB_CACHE` had.
+        target: where the packs go: `<name of the sweep>.jsonl`.
+
+    Returns:
+        The packs.
+
+    Raises:
+        ValueError: a sweep's name does not begin with `day`, so it might be another lesson's.
+    """
+    sweeps = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    if foreign := [sweep.name for sweep in sweeps if not sweep.name.startswith(f"{day}_")]:
+        raise ValueError(f"the names of the sweeps of {day} must begin with '{day}_', got {', '.join(foreign)}")
+    packs = [target / f"{sweep.name}.jsonl" for sweep in sweeps]
+    for sweep, pack in zip(sweeps, packs, strict=True):
+        target.mkdir(parents=True, exist_ok=True)
+        _write(_records(sweep), pack)
+    for old in set(target.glob(f"{day}_*.jsonl")) - set(packs):
+        old.unlink()
+    return packs
+
+
+def unshipped(folder: Path, shipped: Path = SHIPPED) -> dict[str, int]:
+    """Return how many runs of each sweep in `folder` are not among the shipped: the names of sweeps out of step.
+
+    Sweeps whose pack was made with another Python, PyTorch or processor are left out: nobody can tell.
+    """
+    missing = {}
+    for sweep in sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []:
+        pack = shipped / f"{sweep.name}.jsonl"
+        if pack.is_file() and json.loads(pack.read_text(encoding="utf-8").partition("\n")[0]) != made_with():
+            continue
+        known = {record.key for record in read_pack(pack)} if pack.is_file() else set()
+        if lost := sum(record.key not in known for record in _records(sweep)):
+            missing[sweep.name] = lost
+    return missing
+
+
+def _records(folder: Path) -> list[Record]:
+    """The records of the runs in `folder` that went well, in a fixed order."""
+    found = [record_from(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")]
+    return sorted((one for one in found if one is not None and one.error is None), key=lambda one: one.key)
+
+
+def _write(records: list[Record], pack: Path) -> None:
+    before = {record.key: record for record in read_pack(pack)} if pack.is_file() else {}
+    lines = [json.dumps(made_with(), sort_keys=True)]
+    for record in records:
+        old = before.get(record.key)
+        lines.append(text_of(old if old is not None and old.result == record.result else record))
+    with replacing(pack) as file:
+        file.write("\n".join(lines) + "\n")
