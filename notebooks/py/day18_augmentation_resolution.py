@@ -185,8 +185,8 @@ check("day18.random_flip", random_flip)
 # %% [markdown]
 # ## Which claims pay?
 #
-# The network of the day is small: one convolution with 12 kernels of 4 x 4 pixels that moves on by two pixels at a time,
-# then an MLP with 48 hidden units. Its `size` is that of the images, for later.
+# The network of the day is small: one convolution with 12 kernels of 4 x 4 pixels that moves on by two pixels at a
+# time, then an MLP with 48 hidden units. Its `size` is that of the images, for later.
 
 # %%
 class Reader(nn.Module):
@@ -255,8 +255,9 @@ def run(config, seed):
               for name, x in tests.items()}
     answers = read(model, judge_x)
     for true in range(10):
-        of_class = answers[judge_y == true]
-        result |= {f"{true} as {seen}": share(of_class == seen) for seen in range(10)}
+        counts = answers[judge_y == true].bincount(minlength=10)
+        shares = (100 * counts / counts.sum()).tolist()
+        result |= {f"{true} as {seen}": shares[seen] for seen in range(10)}
     return result
 
 
@@ -281,7 +282,7 @@ gain = table.set_index("level")
 plot_effects(table, unit="accuracy on plain digits (points)")
 plt.title("Shifts help; mirrors and quarter turns harm")
 plt.show()
-assert gain.low["shift"] > 0
+assert gain.difference["shift"] > 0.5
 assert gain.high["flip"] < 0 and gain.high["turn 90"] < 0
 assert -2 < gain.difference["turn 15"] < gain.difference["shift"]
 assert max(gain.low["noise"], gain.low["erase"]) < 0
@@ -289,10 +290,12 @@ assert max(gain.difference["noise"], gain.difference["erase"]) < 2
 
 # %% [markdown]
 # **What happened.** Blue intervals lie on one side of zero, grey ones hold it: there four seeds cannot tell. The shift
-# pays most: digits do lie a little off the middle, and 300 of them do not show all the places. The small turn adds
-# little. Noise and erasing, at this dose, show no gain; whether they harm, read off their bars. The quarter turn and
-# the mirror *harm*, and for different reasons. A 2 that lies on its side is still a 2, but nobody hands it in, so the
-# network pays for a skill it never needs. A mirrored 5 is not even a 5. In each of them one half of the claim is false.
+# pays most: digits do lie a little off the middle, and 300 of them do not show all the places. How much it pays, four
+# seeds know only roughly: when we tried others the gain stayed, but at times zero lay inside its interval. The small
+# turn adds little. Noise and erasing, at this dose, show no gain; whether they harm, read off their bars. The quarter
+# turn and the mirror *harm*, and for different reasons. A 2 that lies on its side is still a 2, but nobody hands it in,
+# so the network pays for a skill it never needs. A mirrored 7 is not even a 7. In each of them one half of the claim is
+# false.
 #
 # Perhaps a harder task also needs longer: these runs see each digit 25 times, and after the five passes of day 5 the
 # shift did not pay yet. That is a conjecture; the number of passes we have not varied.
@@ -302,9 +305,9 @@ assert max(gain.difference["noise"], gain.difference["erase"]) < 2
 # Plain digits are not the only judge. Perhaps the scanner that your network will meet is noisy, or its paper
 # lies crooked. The same runs have also read the changed versions of the judge's digits.
 #
-# > **Predict.** A table: one row for each way to train, one column for each version of the judge's digits. Where are its
-# > highest numbers? And does training against one change help against another: will a network that knows shifts read
-# > *noisy* digits better than one that knows nothing?
+# > **Predict.** A table: one row for each way to train, one column for each version of the judge's digits. Where are
+# > its highest numbers? And does training against one change help against another: will a network that knows shifts
+# > read *noisy* digits better than one that knows nothing?
 
 # %%
 trained = frame.groupby("augment", sort=False).mean(numeric_only=True)
@@ -324,6 +327,7 @@ plt.show()
 for name in ("shift", "turn 90", "noise", "erase", "flip"):
     column = matrix[f"on {name}"]
     assert name in column.idxmax() and column.max() > column["none"] + 4
+    assert name in (matrix.loc[name] - matrix.loc["none"]).idxmax()
 
 # %% tolerance={"atol": 3, "rtol": 0.1}
 for trained_with, judged_on in (("shift", "noise"), ("erase", "noise"),
@@ -337,10 +341,10 @@ for trained_with, judged_on in (("shift", "noise"), ("erase", "noise"),
 
 # %% [markdown]
 # **What happened.** The best in each changed column (bold) was trained with that very change. There is no "robust" in
-# general: a network becomes robust **against what it was shown**, and to the rest of the table it hardly matters. Worse,
-# some is bought at the expense of something else: whoever learned shifts or erasing reads *noisy* digits
-# worse than a network that learned nothing. We did not ask why; the intervals say that it is so. So before you list
-# augmentations, list what will go wrong where the network is used.
+# general: a network becomes robust **against what it was shown**, and nowhere else does it gain as much. Worse, some is
+# bought at the expense of something else: whoever learned shifts or erasing reads *noisy* digits worse than a network
+# that learned nothing. We did not ask why; the intervals say that it is so. So before you list augmentations, list what
+# will go wrong where the network is used.
 #
 # ### Exercise: erase with the mean ★★★
 #
@@ -361,7 +365,7 @@ def erase_with_mean(x, top, left, side):
 check("day18.erase_with_mean", erase_with_mean)
 
 # %% [markdown]
-# ## What a mirror does to a 5
+# ## Who pays for the mirror?
 #
 # The mean over ten classes hides who pays. The runs have noted what each class was read as.
 #
@@ -388,16 +392,16 @@ ax.vlines(range(10), classes["flip"], classes["none"], color="lightgray", linewi
 ax.plot(classes["none"], "o", label="trained as they are")
 ax.plot(classes["flip"], "s", label="half of them mirrored")
 ax.set(xlabel="digit", ylabel="read correctly (%)", xticks=range(10))
-ax.set_title("Mirrors take their points mostly from the 5")
+ax.set_title("Mirrors take most points from the 5")
 ax.legend(loc="lower left")
 plt.show()
 
 
 # %% [markdown]
-# **What happened.** The 5 it is, but was your guess a 2? To our eyes a mirrored 5 is one. The network mistakes its 5s
-# for a 3. A 5 and a 3 share the belly; what tells them apart is the side on which the upper stroke stands, and *side*
-# is what a mirror takes away. (That is a reading of the numbers, not a proof.) A 0 is its own mirror image, near
-# enough, and pays little.
+# **What happened.** The 5 it is, but was your guess a 2? To our eyes a mirrored 5 is one. The network takes more of its
+# 5s for a 3. A 5 and a 3 share the belly; what tells them apart is the side on which the upper stroke stands, and
+# *side* is what a mirror takes away. (That is a reading of the numbers, not a proof.) A 0 is its own mirror image, near
+# enough, and pays far less.
 #
 # Is flipping bad, then? Change the world, not the method. Suppose the digits stand on a **glass door**, and half the
 # visitors see them from behind. In training and for the judge, every second picture is mirrored now. The network gets
@@ -434,14 +438,14 @@ here = gain.loc["flip"]
 for where, row in (("digits as we write them", here), ("digits behind glass", there)):
     print(f"{where:24} flip: {row.difference:+.1f} points,"
           f" from {row.low:+.1f} to {row.high:+.1f}")
-assert here.high < 0 < there.low
+assert here.high < 0 and there.difference > 1 and there.low > here.high + 1
 
 
 # %% [markdown]
-# **What happened.** The same flip that harmed now helps, and the intervals leave no doubt about either. A mirrored
-# 5 is as odd as before, but in this world such pictures *come in*, labelled 5, and the network had better know.
-# Photographs are like that: a cat faces left as often as right. Whether an augmentation is right is a
-# question about the world your images come from, never about the images alone.
+# **What happened.** The same flip that harmed now helps, and the two intervals lie well apart. A mirrored 5 is as
+# odd as before, but in this world such pictures *come in*, labelled 5, and the network had better know. Photographs are
+# like that: a cat faces left as often as right. Whether an augmentation is right is a question about the world your
+# images come from, never about the images alone.
 #
 # ### Exercise: who does not survive? ★★☆
 #
@@ -484,13 +488,13 @@ for pair in ("0 as 0", "1 as 1", "6 as 6", "6 as 9", "9 as 9", "9 as 6"):
 swapped = turned["6 as 9"] + turned["9 as 6"] - upright["6 as 9"] - upright["9 as 6"]
 falls = {c: (upright[f"{c} as {c}"] - turned[f"{c} as {c}"]).mean()
          for c in (0, 1, 6, 9)}
-assert swapped.mean() > 8 and (swapped > 2).all()
+assert swapped.mean() > 5 and (swapped > 2).all()
 assert falls[6] + falls[9] > falls[0] + falls[1] + 6
 
 # %% [markdown]
 # **What happened.** A 6 on its head is a 9, and the label still says 6. Upright, next to none of them were mixed up;
-# now it happens in each of the four runs. That it is not half of them shows how well the network knows our
-# handwriting: a 6 as we write it and a 9 stood on its head differ in small habits. The loss does not complain and
+# now it happens in each of the four runs. That it is not half of them may well be a matter of handwriting: a 6
+# as we write it and a 9 stood on its head differ in small habits. The loss does not complain and
 # nothing crashes; only the confusion between two classes tells. Whenever you add an augmentation, look at the classes,
 # not only at the mean.
 #
@@ -602,11 +606,12 @@ plt.show()
 assert cures.same["none"] > 95 and cures.free["none"] < 40
 assert cured.difference["jitter"] < 20 and cured.low["grey"] > 30
 assert cured.low["shuffle"] > 20 and cures.same["grey"] < cures.same["none"] - 3
+assert abs(cures.same["grey"] - cures.free["grey"]) < 5
 
 
 # %% [markdown]
 # **What happened.** Without a cure the network is nearly perfect as long as the colours are those of training, and
-# nearly useless otherwise: it never learned to read, it learned ten colours. That is a **shortcut**, and a validation
+# nearly useless otherwise: it learned ten colours, and hardly to read. That is a **shortcut**, and a validation
 # set collected in the same careless way would have praised it. Jitter hardly helps, although it is a *colour*
 # augmentation: it leaves the *hue* alone, and the hue is the leak. Shuffling the channels breaks most of it, grey all
 # of it. And grey has a price: with training's colours it scores *lower*, because there it no longer gets the answer
@@ -673,7 +678,7 @@ for size in views:
     ax.annotate("14, blown up" if blown else f"{size}", (cost, runs.mean()),
                 xytext=(8, 0), textcoords="offset points", va="center", color=colour_of)
 ax.set(xscale="log", xlabel="thousand multiply-adds an image (log scale)")
-ax.set_xlim(4, 450)
+ax.set_xlim(2.8, 450)
 ax.set(ylabel="read correctly (%)", title="Beyond 14 pixels: more work, no more digits")
 plt.show()
 sharp = effects(sizes, "accuracy", baseline={"size": BLOWN_UP})
@@ -682,17 +687,19 @@ print(f"28 sharp against 28 blown up: {sharp.difference:+.1f} points,"
       f" from {sharp.low:+.1f} to {sharp.high:+.1f}")
 by_size = by_size.set_index("level")
 assert by_size.difference[7] < -1.5 and by_size.difference.idxmin() == 7
-assert by_size.difference[28] < 1.5
+assert by_size.difference[28] < 0 and by_size.difference[10] < 1.5
 assert sharp.difference < 1
 assert multiply_adds(28) > 4 * multiply_adds(14) > 16 * multiply_adds(7)
 
 
 # %% [markdown]
 # **What happened.** Seven pixels cost some points and read the great majority all the same, at a small share of the
-# work. From 10 or 14 on nothing more is gained that four seeds could show, and it is not for lack of detail: the sharp
-# 28 is no better than the blurred one. That holds for *this* network. Its windows cover more than half the width of an
-# image of 7 pixels, and a seventh of one of 28. To use large images a network must see further, with more layers or
-# larger windows, and that costs again.
+# work. From 10 or 14 on nothing more is gained that four seeds could show, and at 28 the network reads *fewer* digits
+# than at 14. (Here both sets of 28 pixels fall behind; with the other seeds we tried, the sharp one always did, the
+# blown-up one hardly.) It is not for lack of detail: the sharp 28 is no better than the blurred one. The windows may be
+# the reason: they cover more than half the width of an image of 7 pixels, and a seventh of one of 28. Or it is the
+# training: all sizes had one rate and nine passes, and 28 pixels come with over four times the weights of 14. We have
+# varied neither, so this holds for *this* network, trained like *this*.
 #
 # So size and network are chosen together, and this kind of picture, cost against accuracy, shows what is worth
 # choosing: whatever has another point above it *and* to its left is out.
@@ -755,14 +762,13 @@ def run_scale(config, seed):
 
 # %% [markdown]
 # Plain SGD, forty steps. First all scales get the common rate 0.3, and each gets three rates around the size that
-# suits it. The best of those is chosen by the 1,000 digits for choosing. Then come four *fresh* seeds at the chosen
-# rates, judged by the judge: a rate that was merely lucky has to prove itself again.
+# suits it, a factor of five apart. The best is chosen by the 1,000 digits for choosing. Then come five *fresh* seeds at
+# the chosen rates, judged by the judge: a rate that was merely lucky has to prove itself again.
 #
 # > **Predict.** At the common rate, who loses? And who is last when each has its own best rate?
 
 # %% tolerance={"atol": 8, "rtol": 0.15}
-RATES = {"raw": (0.003, 0.01, 0.03), "0 to 1": (0.3, 1.0, 3.0),
-         "standard": (0.1, 0.3, 1.0), "each": (0.1, 0.3, 1.0)}
+RATES = dict.fromkeys(SCALES, (0.06, 0.3, 1.5)) | {"raw": (0.002, 0.01, 0.05)}
 grid = [{"scale": name, "rate": rate} for name in SCALES
         for rate in sorted({*RATES[name], 0.3})]
 tried = sweep(run_scale, grid, seeds=range(2),
@@ -770,7 +776,7 @@ tried = sweep(run_scale, grid, seeds=range(2),
 means = tried.groupby(["scale", "rate"], sort=False).mean(numeric_only=True)
 best = {name: means.loc[name]["chosen"].idxmax() for name in SCALES}
 final = sweep(run_scale, [{"scale": n, "rate": best[n]} for n in SCALES],
-              seeds=range(10, 14), cache=cache_folder("day18_scale"), n_jobs=1)
+              seeds=range(10, 15), cache=cache_folder("day18_scale"), n_jobs=1)
 own = final.groupby("scale", sort=False).mean(numeric_only=True)
 for name in SCALES:
     print(f"{name:9} at 0.3: {means.loc[name, 0.3]['judged']:3.0f} %  "
@@ -790,7 +796,7 @@ ax.set_title("Raw bytes want another learning rate")
 ax.legend(loc="lower left")
 plt.show()
 assert means.loc["raw", 0.3]["judged"] < 25 < 60 < own.loc["raw", "judged"]
-assert means.loc["0 to 1", 3.0]["judged"] < means.loc["0 to 1", 1.0]["judged"] - 10
+assert means.loc["0 to 1", 1.5]["judged"] < means.loc["0 to 1", 0.3]["judged"] - 10
 
 # %% tolerance={"atol": 8, "rtol": 0.15}
 final.attrs["factors"] = ["scale"]  # the rate belongs to the scale
@@ -798,18 +804,18 @@ fair = effects(final, "judged", baseline={"scale": "standard"}).set_index("level
 for name, row in fair.iterrows():
     print(f"{name:7} against standard, each at its best: {row.difference:+.0f} points,"
           f" from {row.low:+.0f} to {row.high:+.0f}")
-assert fair.difference.idxmin() == "0 to 1" and fair.difference["0 to 1"] < -8
-assert abs(fair.difference["raw"]) < 12 and abs(fair.difference["each"]) < 12
+assert fair.difference.idxmin() == "0 to 1" and fair.difference["0 to 1"] < -6
+assert abs(fair.difference["raw"]) < 10 and abs(fair.difference["each"]) < 10
 faded = own["faded"].drop("each").max()
-assert own.loc["each", "faded"] > faded + 8
+assert own.loc["each", "faded"] > max(faded + 8, own.loc["each", "judged"] - 2)
 
 
 # %% [markdown]
 # **What happened.** At the common rate raw bytes are little better than guessing, and that is where day 5 left them.
 # With a rate of their own they come within a few points of standardised ones, and the last place goes to another:
-# pixels from 0 to 1. They are small, so their steps are small; a higher rate would make up for that, but at 3 the
-# training already falls apart (the figure's right end). Forty steps are few, of course; whether a patient run would
-# narrow the gap, we have not measured.
+# pixels from 0 to 1. They are small, and so are the steps of the first layer; a higher rate would make up for that, but
+# at 1.5 the training already falls apart (the figure's right end). Our rates stand far apart, but none that we tried
+# beforehand between 0.3 and 1.5 closed the gap. Forty steps are few, of course: is it as wide after eighty?
 #
 # A scale of the input is more than a matter of the rate. Pixels 255 times as large do to the first layer what *initial
 # weights* 255 times as large would do, and day 16 is about those. Standardising puts the inputs where the usual rates
