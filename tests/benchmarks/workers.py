@@ -53,8 +53,8 @@ def measure(config: dict[str, Any], seeds: range, n_jobs: int, threads: int) -> 
 def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.workers", description=__doc__)
-    parser.add_argument("--runs", type=int, default=12, help="runs in a sweep (default: 12)")
-    parser.add_argument("--turns", type=int, default=3, help="turns that count (default: 3)")
+    parser.add_argument("--runs", type=int, default=8, help="runs in a sweep (default: 8)")
+    parser.add_argument("--turns", type=int, default=2, help="turns that count (default: 2)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="workers (default: one per core)")
     arguments = parser.parse_args()
     workers, threads = arguments.workers, torch.get_num_threads()
@@ -64,23 +64,26 @@ def main() -> None:
         f"{workers} workers": (workers, threads),
     }
     about = f"{arguments.runs} runs, fastest of {arguments.turns} turns. torch {torch.__version__}."
+    console = Console(width=100)
     out = Table(title="A sweep, seconds", caption=about, title_justify="left", caption_justify="left")
     for heading in ("", "seconds", "times as fast", "first turn"):
         out.add_column(heading, justify="right" if heading else "left")
     for name, config in MODELS.items():
         took: dict[str, list[float]] = {way: [] for way in ways}
         found: dict[str, list[float]] = {}
-        for _ in range(arguments.turns + 1):
+        for turn in range(arguments.turns + 1):
             for way, (n_jobs, share) in ways.items():
                 spent, found[way] = measure(config, range(arguments.runs), n_jobs, share)
                 took[way].append(spent)
+            latest = ", ".join(f"{way} {seconds[-1]:.1f}" for way, seconds in took.items())
+            console.print(f"{name}, {f'turn {turn}' if turn else 'warm-up'}: {latest}")
         drift = max(max(accuracies) - min(accuracies) for accuracies in zip(*found.values(), strict=True))
         assert drift < 0.02, f"an accuracy depends on the way, by {drift}"
         out.add_row(f"[bold]{name}[/]")
         slowest = min(took[next(iter(ways))][1:])
         for way, (first, *seconds) in took.items():
             out.add_row(f"  {way}", f"{min(seconds):.1f}", f"{slowest / min(seconds):.2f}", f"{first:.1f}")
-    Console(width=100).print(out)
+    console.print(out)
 
 
 if __name__ == "__main__":
