@@ -170,8 +170,8 @@ def test_a_library_counts_by_its_version(monkeypatch):
         def run(config, seed): return {"loss": np.sqrt(seed)}
     """
     before = version_of(source)
-    real = fingerprint._version
-    monkeypatch.setattr(fingerprint, "_version", lambda name: "99" if name == "numpy" else real(name))
+    real = fingerprint.library_version
+    monkeypatch.setattr(fingerprint, "library_version", lambda name: "99" if name == "numpy" else real(name))
     assert version_of(source) != before
 
 

@@ -69,7 +69,7 @@ def test_another_version_of_python_or_torch_runs_anew(ship, monkeypatch):
     from nnlab_helpers.sweep import fingerprint
 
     ship()
-    monkeypatch.setattr(fingerprint, "_python", lambda: "2.7")
+    monkeypatch.setattr(fingerprint, "python_version", lambda: "2.7")
     assert not of_reader()["cached"].any()
 
 

@@ -14,9 +14,19 @@ from nnlab_helpers.pairs.building import (
     sweeps_beside,
     write_atomically,
 )
-from nnlab_helpers.pairs.step import differences, in_step, lessons_folder, notebook_of, regenerate, script_of, scripts
+from nnlab_helpers.pairs.step import (
+    COURSE,
+    differences,
+    in_step,
+    lessons_folder,
+    notebook_of,
+    regenerate,
+    script_of,
+    scripts,
+)
 
 __all__ = [
+    "COURSE",
     "BuildError",
     "Side",
     "build",

@@ -18,6 +18,7 @@ from nbformat import NotebookNode
 
 from nnlab_helpers.files import replacing
 from nnlab_helpers.pairs.step import (
+    COURSE,
     LANGUAGE,
     as_script,
     differences,
@@ -29,7 +30,6 @@ from nnlab_helpers.pairs.step import (
 )
 
 Side = Literal["script", "notebook"]
-COURSE = Path(__file__).resolve().parents[2] / "notebooks"
 
 
 class BuildError(RuntimeError):

@@ -13,13 +13,14 @@ import nbformat
 from jupytext.config import load_jupytext_config
 from nbformat import NotebookNode
 
+COURSE = Path(__file__).resolve().parents[2] / "notebooks"  # where a checkout has its lessons
 CELL_METADATA = ("tags", "tolerance", "why")  # what a cell's percent header may carry
 LANGUAGE = {"name": "python", "file_extension": ".py", "mimetype": "text/x-python", "pygments_lexer": "ipython3"}
 
 
 def lessons_folder() -> Path:
     """The folder `notebooks` of the checkout this package runs from, or else of the current directory."""
-    places = [Path(__file__).resolve().parents[2] / "notebooks", Path.cwd() / "notebooks"]
+    places = [COURSE, Path.cwd() / "notebooks"]
     for place in places:
         if (place / "py").is_dir():
             return place

@@ -45,7 +45,7 @@ def code_version(function: Callable[..., Any]) -> str:
         >>> code_version(lambda config, seed: {"loss": 1.0}) == code_version(lambda config, seed: {"loss": 2.0})
         False
     """
-    digest = hashlib.sha256(f"python {_python()} torch {_version('torch')}".encode())
+    digest = hashlib.sha256(f"python {python_version()} torch {library_version('torch')}".encode())
     for part in _Walk().parts(function, getattr(function, "__qualname__", repr(function))):
         digest.update(part.encode() + b"\0")
     return digest.hexdigest()[:_DIGITS]
@@ -180,20 +180,21 @@ def _module(name: str) -> str:
     top = name.partition(".")[0]
     if top == PACKAGE:
         return f"{PACKAGE} {package_digest()}"
-    return f"{top} {_version(top)}"
+    return f"{top} {library_version(top)}"
 
 
 @functools.cache
-def _version(module: str) -> str:
+def library_version(module: str) -> str:
+    """Return the installed version of a module's library, or Python's for a module of its own."""
     if module in sys.stdlib_module_names:
-        return _python()
+        return python_version()
     try:
         return importlib.metadata.version(module)
     except importlib.metadata.PackageNotFoundError:
         return str(getattr(sys.modules.get(module), "__version__", "unknown"))
 
 
-def _python() -> str:
+def python_version() -> str:
     """Python without its last number: repairs of Python leave its code as it is."""
     return ".".join(platform.python_version_tuple()[:2])
 

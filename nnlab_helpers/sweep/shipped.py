@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from nnlab_helpers.files import replacing
+from nnlab_helpers.sweep.fingerprint import library_version, python_version
 from nnlab_helpers.sweep.records import SHIPPED, Record, read_pack, record_from, text_of
 
 
@@ -22,8 +23,8 @@ def made_with() -> dict[str, str]:
     The processor is among it, as pixels that were turned or resized may differ in their last bits.
     """
     return {
-        "python": ".".join(platform.python_version_tuple()[:2]),
-        "torch": torch.__version__.partition("+")[0],
+        "python": python_version(),
+        "torch": library_version("torch"),
         "processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
     }
 

@@ -17,10 +17,9 @@ import psutil
 import pytest
 from nbval.plugin import IPyNbCell
 
-from nnlab_helpers.pairs import kernel_environment, sweeps_beside
+from nnlab_helpers.pairs import COURSE, kernel_environment, sweeps_beside
 
 OFFLINE = Path(__file__).parent / "offline"
-COURSE = Path(__file__).resolve().parents[2] / "notebooks"
 RECORDS = pytest.StashKey[Path]()  # where the kernels keep their records of solved exercises
 
 
