@@ -12,19 +12,20 @@ import numpy as np
 import torch
 
 DEVICE_VARIABLE = "NNLAB_DEVICE"
-_KINDS = ("cuda", "mps", "xpu", "cpu")  # in order of preference
+_KINDS = ("cuda", "mps", "xpu", "cpu")  # that PyTorch brings, in order of preference
 
 
 def available_devices() -> list[str]:
     """Kinds of device that work here, best first; the last one is always `"cpu"`."""
-    return [kind for kind in _KINDS if _device_count(kind) > 0]
+    return [kind for kind in _kinds() if _device_count(kind) > 0]
 
 
 def pick_device(prefer: str | torch.device | None = None) -> torch.device:
     """Choose the device to compute on.
 
     The first of these that says anything decides: `prefer`, the environment variable `NNLAB_DEVICE`, and then
-    whichever is available of CUDA, MPS (Apple), XPU (Intel) and CPU, in this order. `"auto"` says nothing.
+    whichever is available of CUDA, MPS (Apple), XPU (Intel), an accelerator that its maker's package adds to PyTorch
+    (`"npu"`, for example), and CPU, in this order. `"auto"` says nothing.
 
     Raises:
         ValueError: The name is not that of a known device.
@@ -86,8 +87,8 @@ def _choose(prefer: str | torch.device | None) -> tuple[torch.device, str]:
     if wanted and wanted != "auto":
         return _checked(wanted, f"${DEVICE_VARIABLE}"), f"${DEVICE_VARIABLE} says so"
     best = available_devices()[0]
-    missing = [kind for kind in _KINDS[: _KINDS.index(best)]]
-    why = f"the first that is available of {', '.join(_KINDS)}"
+    missing = _kinds()[: _kinds().index(best)]
+    why = f"the first that is available of {', '.join(_kinds())}"
     if missing:
         why += "; " + ", ".join(f"{kind}: {_why_not(kind)}" for kind in missing)
     return torch.device(best), why
@@ -95,14 +96,14 @@ def _choose(prefer: str | torch.device | None) -> tuple[torch.device, str]:
 
 def _checked(wanted: str | torch.device, origin: str) -> torch.device:
     """Turn `wanted` into a device that exists here."""
-    choices = ", ".join(_KINDS)
+    choices = ", ".join(_kinds())
     try:
         device = torch.device(wanted)
     except (RuntimeError, TypeError) as error:
         raise ValueError(
             f"unknown device {wanted!r} ({origin}): choose one of {choices}, or for example 'cuda:1'"
         ) from error
-    if device.type not in _KINDS:
+    if device.type not in _kinds():
         raise ValueError(f"unknown device {wanted!r} ({origin}): choose one of {choices}")
     count = _device_count(device.type)
     if (device.index or 0) >= count:
@@ -114,6 +115,15 @@ def _checked(wanted: str | torch.device, origin: str) -> torch.device:
     return device
 
 
+def _kinds() -> tuple[str, ...]:
+    """Kinds of device that may be asked for, in order of preference."""
+    with warnings.catch_warnings():  # see _device_count
+        warnings.simplefilter("ignore")
+        current = torch.accelerator.current_accelerator(check_available=True)
+    added = () if current is None or current.type in _KINDS else (current.type,)
+    return (*_KINDS[:-1], *added, _KINDS[-1])
+
+
 def _device_count(kind: str) -> int:
     with warnings.catch_warnings():  # an old driver warns; describe_device() tells that story instead
         warnings.simplefilter("ignore")
@@ -123,7 +133,7 @@ def _device_count(kind: str) -> int:
             return int(torch.backends.mps.is_available())
         if kind == "xpu":
             return torch.xpu.device_count() if torch.xpu.is_available() else 0
-    return 1
+    return 1 if kind == "cpu" else torch.accelerator.device_count()
 
 
 def _why_not(kind: str) -> str:

@@ -217,6 +217,16 @@ def cell_lengths(notebook: NotebookNode, path: Path) -> Iterator[str]:
                 yield f"cell {number}: {len(line)} characters, more than {LONGEST_LINE}: {line.strip()}"
 
 
+def varying_numbers(notebook: NotebookNode, path: Path) -> Iterator[str]:
+    """Numbers that may vary are not printed as whole ones, which the regression takes for counts: compared exactly."""
+    for number, cell in code(notebook):
+        if "tolerance" in cell.metadata:
+            calls = [node for node in ast.walk(_parsed(cell.source)) if isinstance(node, ast.Call)]
+            printed = "\n".join(ast.unparse(call) for call in calls if ast.unparse(call.func) == "print")
+            for text in re.findall(r"\{[^{}]+:[^{}]*\.0f\}", printed):
+                yield f"cell {number}: a tolerance, and yet {text}: give it a decimal"
+
+
 def typed_numbers(notebook: NotebookNode, path: Path) -> Iterator[str]:
     for number, cell in enumerate(notebook.cells):
         if cell.cell_type == "markdown" and (found := TYPED_NUMBER.search(cell.source)):
@@ -317,7 +327,7 @@ def solved(notebook: NotebookNode, path: Path) -> Iterator[str]:
 
 
 BOTH: list[Rule] = [
-    links, cell_lengths, typed_numbers, alt_texts, heading_levels, executed, figures, size, markers,
+    links, cell_lengths, typed_numbers, varying_numbers, alt_texts, heading_levels, executed, figures, size, markers,
 ]  # fmt: skip
 LESSON: list[Rule] = [opening, first_code, ending, predictions, breakage, exercises, oracles, shipped_sweeps, *BOTH]
 SOLUTION: list[Rule] = [solution_opening, solved, *BOTH]

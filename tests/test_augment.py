@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from gpu import DEVICE, on_gpu
 
 from nnlab_helpers.augment import Compose, Erase, Flip, Jitter, Noise, Rotate, Shift, rotate, shift
 
@@ -271,12 +272,11 @@ def test_shift_beyond_the_image():
         Shift(20)(batch())
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@on_gpu
 @pytest.mark.parametrize("transform", ALL, ids=repr)
 def test_on_a_gpu(transform):
-    x = batch().cuda()
-    y = transform(x, generator=torch.Generator("cuda").manual_seed(0))
+    x = batch().to(DEVICE)
+    y = transform(x, generator=torch.Generator(DEVICE).manual_seed(0))
     assert (y.shape, y.dtype, y.device) == (x.shape, x.dtype, x.device)
     with pytest.raises(ValueError, match="generator"):
         transform(x, generator=seeded())

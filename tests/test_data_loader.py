@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from gpu import DEVICE, on_gpu
 
 from nnlab_helpers.augment import Compose, Erase, Noise, Rotate, Shift
 from nnlab_helpers.data import ImageSet, Normalize, TensorLoader
@@ -288,14 +289,13 @@ def test_repr_tells_what_is_done_to_a_batch():
     assert "augment=Shift(max_pixels=2" in text
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@on_gpu
 def test_on_a_gpu_the_same_rows_in_the_same_order():
     arguments = {"index": range(5, 45), "batch_size": 16, "shuffle": True, "normalize": Normalize(0.4, 0.3)}
     x, y = epoch(TensorLoader(images(), **arguments, device="cpu"))
-    x2, y2 = epoch(TensorLoader(images(), **arguments, device="cuda"))
-    assert x2.device.type == "cuda"
+    x2, y2 = epoch(TensorLoader(images(), **arguments, device=DEVICE))
+    assert x2.device.type == DEVICE.type
     assert torch.equal(y2.cpu(), y)
     torch.testing.assert_close(x2.cpu(), x)
-    augmented = TensorLoader(images(), augment=AUGMENT, device="cuda")
+    augmented = TensorLoader(images(), augment=AUGMENT, device=DEVICE)
     assert not torch.equal(epoch(augmented)[0], epoch(augmented)[0])

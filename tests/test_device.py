@@ -60,6 +60,18 @@ def test_unknown_device(machine, name):
         pick_device(name)
 
 
+def test_an_accelerator_that_a_package_adds_to_pytorch(machine, monkeypatch):
+    added = torch.device("privateuseone")
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: added)
+    machine(privateuseone=1)
+    assert available_devices() == ["privateuseone", "cpu"]
+    assert pick_device() == pick_device("privateuseone") == added
+    machine(privateuseone=1, xpu=1)
+    assert pick_device().type == "xpu"
+    with pytest.raises(ValueError, match="cuda, mps, xpu, privateuseone, cpu"):
+        pick_device("gpu")
+
+
 def test_unavailable_device_says_what_is_available(machine, monkeypatch):
     machine(mps=1)
     with pytest.raises(RuntimeError, match=r"'cuda'.*Available: mps, cpu"):

@@ -135,6 +135,11 @@ def meta(number, **metadata):
     return lambda notebook: notebook.cells[number].metadata.update(metadata)
 
 
+def measured(notebook):
+    sub(3, "assert 1", 'assert 1\nprint(f"{count:.1f}", f"{share:3.0f} %")')(notebook)
+    meta(3, tolerance={"atol": 2.0})(notebook)
+
+
 STDERR = new_output("stream", name="stderr", text="UserWarning: old")
 ERROR = new_output("error", ename="ValueError", evalue="no", traceback=[])
 AXES = new_output("execute_result", data={"text/plain": "[<matplotlib.lines.Line2D at 0x7f>]"})
@@ -188,6 +193,7 @@ LESSON_FAULTS = [
     ("cell_lengths", sub(3, "assert 1", "1  # " + "long" * 30), "125 characters"),
     ("typed_numbers", sub(4, "It held.", "It reached 97.8 % in the end."), "'97.8 %'"),
     ("typed_numbers", sub(4, "It held.", "The loss is about 0.3."), "'loss is about 0.3'"),
+    ("varying_numbers", measured, "a tolerance, and yet {share:3.0f}"),
     ("alt_texts", sub(4, "It held.", "![](a.png)"), "without alternative text"),
     ("alt_texts", sub(4, "It held.", '<img src="a.png">'), "without alternative text"),
     ("heading_levels", sub(2, "## First", "# First"), "not exactly one heading"),

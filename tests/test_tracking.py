@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from gpu import DEVICE, on_gpu
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 from waiting import wait_for
@@ -325,10 +326,9 @@ def test_tags(name):
     assert tag_of(name) == tags.get(name, name)
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
+@on_gpu
 def test_on_a_gpu(tmp_path):
-    train([everything(tmp_path)], device="cuda", epochs=1)
+    train([everything(tmp_path)], device=DEVICE, epochs=1)
     assert "precision_recall/0" in read(tmp_path).Tags()["tensors"]
 
 

@@ -147,6 +147,17 @@ class TestMistakes:
         with pytest.raises(ValueError, match=r"lacks layers\.3\.weight.*replaced"):
             fit(model, [(X, Y)], epochs=1, optimizer=optimizer)
 
+    def test_a_move_that_leaves_the_optimizer_behind(self):
+        """Moving to some accelerators makes new parameters: nothing would be learned, and nothing would say so."""
+        model = make_model()
+        optimizer = sgd(model)
+        torch.__future__.set_overwrite_module_params_on_conversion(True)
+        try:
+            with pytest.raises(ValueError, match=r'move it first, model\.to\("cpu"\)'):
+                fit(model, [(X, Y)], epochs=1, optimizer=optimizer, device="cpu")
+        finally:
+            torch.__future__.set_overwrite_module_params_on_conversion(False)
+
     def test_a_head_alone_may_learn(self):
         model = make_model()
         body = model.layers[1].weight.clone()

@@ -6,17 +6,13 @@ import copy
 
 import pytest
 import torch
+from gpu import DEVICE, MARKS
 from training import X, Y, batches_of, grad, make_data, weights
 
 from nnlab_helpers.models import MLP, LeNet
 from nnlab_helpers.train import EarlyStopping, evaluate, fit
 
-DEVICE = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(DEVICE is None, reason="no accelerator (CUDA, MPS or XPU) on this machine"),
-]
+pytestmark = MARKS
 needs_cuda = pytest.mark.skipif(DEVICE is None or DEVICE.type != "cuda", reason="mixed precision is for CUDA")
 
 

@@ -97,7 +97,13 @@ def check_not_empty(samples: int, name: str, epoch: int | None = None) -> None:
 def place(model: nn.Module, optimizer: torch.optim.Optimizer | None, device: torch.device | str | None) -> torch.device:
     """Move model and optimizer to `device`, if given, and return where the model is."""
     if device is not None:
+        before = [id(p) for p in model.parameters()]
         model.to(device)
+        if optimizer is not None and before != [id(p) for p in model.parameters()]:
+            raise ValueError(
+                f"moving the model to {device} gave it other parameters than those that the optimizer holds: "
+                f'move it first, model.to("{device}"), and make the optimizer then'
+            )
         if optimizer is not None and optimizer.state:
             optimizer.load_state_dict(optimizer.state_dict())  # loading casts its state to where the parameters are
     return next((p.device for p in model.parameters()), torch.device(device or "cpu"))

@@ -688,7 +688,7 @@ directions = torch.stack([turn.cos(), turn.sin()], dim=1).to(device)  # [1000, 2
 with torch.no_grad():
     near, far = (plane.read(r * directions).argmax(1) for r in (1_000, 2_000))
 agree = 100 * (near == far).float().mean().item()
-print(f"twice as far away, the same class in {agree:.0f} of 100 directions")
+print(f"twice as far away, the same class in {agree:.1f} % of the directions")
 assert agree > 97
 
 

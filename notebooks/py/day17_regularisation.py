@@ -662,7 +662,7 @@ exams = torch.tensor([exam(seed) for seed in range(3)])  # [3 seeds, 4]
 # %% tolerance={"atol": 3.0, "rtol": 0.1}
 proper, noisy, changed, vote = exams.mean(dim=0)
 print(f"evaluation mode {proper:.1f} % right, lots left on {noisy:.1f} %")
-print(f"asked twice, {changed:.0f} % of the answers change")
+print(f"asked twice, {changed:.1f} % of the answers change")
 print(f"the mean of 30 noisy answers is right in {vote:.1f} %")
 assert (exams[:, 0] - exams[:, 1]).min() > 4 and exams[:, 2].min() > 15
 assert (exams[:, 3] - exams[:, 1]).min() > 3 and abs(vote - proper) < 2.5

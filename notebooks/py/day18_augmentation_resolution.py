@@ -379,10 +379,10 @@ lost = classes["none"] - classes["flip"]  # [10] points
 worst = lost.argmax().item()
 taken_for = {seen: trained.loc["flip", f"{worst} as {seen}"]
              - trained.loc["none", f"{worst} as {seen}"] for seen in range(10)}
-print("points more: as a 2", f"{taken_for[2]:.0f}, as a 3 {taken_for[3]:.0f}")
+print("points more: as a 2", f"{taken_for[2]:.1f}, as a 3 {taken_for[3]:.1f}")
 most = max((seen for seen in range(10) if seen != worst), key=taken_for.get)
 print(f"a {worst} suffers most; it is taken for a {most}"
-      f" {taken_for[most]:.0f} points more often than before")
+      f" {taken_for[most]:.1f} points more often than before")
 assert worst == 5 and most == 3 and lost[5] > 8
 assert taken_for[3] > taken_for[2] + 4 and abs(lost[0]) < lost[5] - 6
 
@@ -483,8 +483,8 @@ turned = sweep(run, [{"augment": "half turn"}], seeds=range(4),
                cache=cache_folder("day18_half_turn"), n_jobs=1)
 upright = frame[frame["augment"] == "none"].reset_index()
 for pair in ("0 as 0", "1 as 1", "6 as 6", "6 as 9", "9 as 9", "9 as 6"):
-    print(f"{pair}: {upright[pair].mean():4.0f} % upright,"
-          f" {turned[pair].mean():4.0f} % with half turns")
+    print(f"{pair}: {upright[pair].mean():5.1f} % upright,"
+          f" {turned[pair].mean():5.1f} % with half turns")
 swapped = turned["6 as 9"] + turned["9 as 6"] - upright["6 as 9"] - upright["9 as 6"]
 falls = {c: (upright[f"{c} as {c}"] - turned[f"{c} as {c}"]).mean()
          for c in (0, 1, 6, 9)}
@@ -585,8 +585,8 @@ colour = sweep(run_colour, {"cure": list(CURES)}, seeds=range(3),
                cache=cache_folder("day18_colour"), n_jobs=1)
 cures = colour.groupby("cure", sort=False)[["same", "free"]].mean()
 for name, row in cures.iterrows():
-    print(f"{name:8} colours as in training {row.same:3.0f} %,"
-          f" any colour {row.free:3.0f} %")
+    print(f"{name:8} colours as in training {row.same:5.1f} %,"
+          f" any colour {row.free:5.1f} %")
 cured = effects(colour, "free", baseline={"cure": "none"}).set_index("level")
 
 # %%
@@ -779,9 +779,9 @@ final = sweep(run_scale, [{"scale": n, "rate": best[n]} for n in SCALES],
               seeds=range(10, 15), cache=cache_folder("day18_scale"), n_jobs=1)
 own = final.groupby("scale", sort=False).mean(numeric_only=True)
 for name in SCALES:
-    print(f"{name:9} at 0.3: {means.loc[name, 0.3]['judged']:3.0f} %  "
-          f" at its best, {best[name]}: {own.loc[name, 'judged']:3.0f} %,"
-          f" faded digits {own.loc[name, 'faded']:3.0f} %")
+    print(f"{name:9} at 0.3: {means.loc[name, 0.3]['judged']:5.1f} %  "
+          f" at its best, {best[name]}: {own.loc[name, 'judged']:5.1f} %,"
+          f" faded digits {own.loc[name, 'faded']:5.1f} %")
 
 # %%
 fig, ax = plt.subplots(figsize=(7, 3.2))
@@ -803,8 +803,8 @@ assert means.loc["0 to 1", 1.5]["judged"] < means.loc["0 to 1", 0.3]["judged"] -
 final.attrs["factors"] = ["scale"]  # the rate belongs to the scale
 fair = effects(final, "judged", baseline={"scale": "standard"}).set_index("level")
 for name, row in fair.iterrows():
-    print(f"{name:7} against standard, each at its best: {row.difference:+.0f} points,"
-          f" from {row.low:+.0f} to {row.high:+.0f}")
+    print(f"{name:7} against standard, each at its best: {row.difference:+.1f} points,"
+          f" from {row.low:+.1f} to {row.high:+.1f}")
 assert fair.difference.idxmin() == "0 to 1" and fair.difference["0 to 1"] < -6
 assert abs(fair.difference["raw"]) < 10 and abs(fair.difference["each"]) < 10
 faded = own["faded"].drop("each").max()
