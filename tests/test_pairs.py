@@ -95,6 +95,16 @@ def test_a_build_executes_stores_and_repeats_itself(script):
     assert sorted(path.name for path in script.parents[1].iterdir()) == ["day99_test.ipynb", "jupytext.toml", "py"]
 
 
+@pytest.mark.parametrize(("told", "there"), [(None, "cpu"), ("auto", "auto")])
+def test_what_is_stored_comes_from_the_cpu_unless_told_otherwise(script, monkeypatch, told, there):
+    monkeypatch.delenv("NNLAB_DEVICE")
+    if told is not None:
+        monkeypatch.setenv("NNLAB_DEVICE", told)
+    script.write_text(HEADER + '# %%\nimport os\n\nprint(os.environ["NNLAB_DEVICE"])\n')
+    built = nbformat.read(pairs.build(script), 4)
+    assert built.cells[-1].outputs[0].text == f"{there}\n"
+
+
 def test_a_script_is_put_into_the_form_of_a_save(script):
     script.write_text(HEADER + '# %% why="x" tags=["a"]\n1\n\n\n\n# %%\n2\n')
     notebook = pairs.build(script)

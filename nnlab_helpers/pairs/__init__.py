@@ -11,6 +11,7 @@ from nnlab_helpers.pairs.building import (
     build,
     build_all,
     kernel_environment,
+    reference_environment,
     sweeps_beside,
     write_atomically,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "kernel_environment",
     "lessons_folder",
     "notebook_of",
+    "reference_environment",
     "regenerate",
     "script_of",
     "scripts",

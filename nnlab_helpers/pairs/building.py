@@ -44,6 +44,11 @@ def kernel_environment(progress: Path | str) -> dict[str, str]:
     return environment | {"TQDM_DISABLE": "1", "NNLAB_PROGRESS": str(progress), "NNLAB_CACHE": sweeps}
 
 
+def reference_environment(progress: Path | str) -> dict[str, str]:
+    """`kernel_environment` for what is stored and compared: on the CPU, unless `$NNLAB_DEVICE` names another device."""
+    return {"NNLAB_DEVICE": "cpu"} | kernel_environment(progress)
+
+
 def sweeps_beside(progress: Path | str) -> Path:
     """The folder for the sweeps of a kernel that has `progress` for its record."""
     return Path(f"{progress}.sweeps")
@@ -86,7 +91,7 @@ def build(script: Path, *, take: Side | None = None, timeout: float = 300) -> Pa
             extra_arguments=["--log-level=40"],  # errors; ipykernel warns of every unencrypted socket
         )
         try:
-            client.execute(env=kernel_environment(progress))
+            client.execute(env=reference_environment(progress))
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
             raise BuildError(_failure(script, notebook, error)) from None
         if script.read_bytes() != before:

@@ -17,7 +17,7 @@ import psutil
 import pytest
 from nbval.plugin import IPyNbCell
 
-from nnlab_helpers.pairs import COURSE, kernel_environment, sweeps_beside
+from nnlab_helpers.pairs import COURSE, reference_environment, sweeps_beside
 
 OFFLINE = Path(__file__).parent / "offline"
 RECORDS = pytest.StashKey[Path]()  # where the kernels keep their records of solved exercises
@@ -59,7 +59,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
     """Start a lesson's kernel, which nbval does in the set-up of its first cell, in the environment of a build."""
     if not isinstance(item, IPyNbCell):
         return (yield)
-    environment = kernel_environment(_record_of(item))
+    environment = reference_environment(_record_of(item))
     # A kernel is killed at its end: what it leaves in its temporary folder goes with the records.
     environment |= dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(item.config.stash[RECORDS]))
     with pytest.MonkeyPatch.context() as patch:
