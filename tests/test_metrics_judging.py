@@ -8,6 +8,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 import torch
+from gpu import DEVICE, on_gpu
 
 from nnlab_helpers import metrics
 
@@ -118,6 +119,15 @@ def test_the_temperature_is_found_and_mends_the_calibration(overconfident):
     assert losses[1] == min(losses)
     before, after = (metrics.expected_calibration_error((logits / t).softmax(1), labels) for t in (1, temperature))
     assert after < 0.03 < 0.1 < before
+
+
+@on_gpu  # which need not have float64
+def test_calibration_is_the_same_from_a_gpu(overconfident):
+    logits, labels = overconfident
+    for judge in (metrics.fit_temperature, lambda z, y: metrics.expected_calibration_error(z.softmax(1), y)):
+        assert judge(logits.to(DEVICE), labels.to(DEVICE)) == pytest.approx(judge(logits, labels), rel=1e-4)
+    table = metrics.calibration_table(logits.softmax(1).to(DEVICE), labels)
+    assert all(column.device.type == "cpu" for column in table)
 
 
 def test_the_temperature_stops_at_its_bounds():

@@ -27,7 +27,7 @@ def sgd(model, lr=0.1, **kwargs):
 
 
 def weights(model):
-    return torch.cat([value.flatten().double() for value in model.state_dict().values()])
+    return torch.cat([value.cpu().flatten().double() for value in model.state_dict().values()])
 
 
 def grad(model):

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 
 class CalibrationTable(NamedTuple):
-    """Bins of confidence that hold samples: mean confidence, accuracy (float64) and samples (int64) of each, `[B]`."""
+    """Bins with samples, on the CPU: mean confidence and accuracy (float64) and samples (int64) of each, `[B]`."""
 
     confidence: Tensor
     accuracy: Tensor
@@ -39,11 +39,12 @@ def calibration_table(probabilities: Tensor, labels: Tensor, bins: int = 15) -> 
         )
     if bins < 1:
         raise ValueError(f"at least one bin is needed, not {bins}")
-    confidence, chosen = probabilities.detach().double().max(dim=1)
+    # On the CPU, as not every GPU has float64.
+    confidence, chosen = probabilities.detach().cpu().double().max(dim=1)
     if not ((probabilities >= 0).all() and (confidence <= 1 + 1e-6).all()):
         raise ValueError("probabilities must lie in [0, 1]: are these logits? Apply softmax first")
-    right = (chosen == labels.to(chosen.device)).double()
-    edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64, device=confidence.device)[1:-1]
+    right = (chosen == labels.cpu()).double()
+    edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64)[1:-1]
     at = torch.bucketize(confidence, edges)
     count = torch.bincount(at, minlength=bins)
     held = count > 0
@@ -99,7 +100,7 @@ def fit_temperature(logits: Tensor, labels: Tensor, lowest: float = 0.05, highes
         )
     if not 0 < lowest < highest:
         raise ValueError(f"the temperatures must satisfy 0 < lowest < highest, not {lowest} and {highest}")
-    z, y = logits.detach().double(), labels.to(logits.device)
+    z, y = logits.detach().cpu().double(), labels.cpu()  # not every GPU has float64
     truth = F.one_hot(y, z.shape[1]).double()
     low, high = 1 / highest, 1 / lowest
     for _ in range(50):

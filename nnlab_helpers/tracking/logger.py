@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import os
 import time
@@ -214,6 +215,8 @@ class TensorBoardLogger:
 
     def _write_graph(self, model: nn.Module, batch: Tensor) -> None:
         try:
+            if _device(model).type != "cpu":  # tracing compares in float64, which not every GPU has
+                model, batch = copy.deepcopy(model).cpu(), batch.cpu()
             with evaluating(model), warnings.catch_warnings(), redirect_stdout(io.StringIO()):
                 # PyTorch has no other way to this graph, and deprecates the way there (2.15).
                 warnings.filterwarnings("ignore", r"`torch\.jit\.trace", FutureWarning)

@@ -30,6 +30,7 @@
 # [Day 12: how good is it, really? →](day12_metrics.ipynb)
 
 # %%
+import copy
 import io
 import os
 import shlex
@@ -497,7 +498,8 @@ check("day11.gradient_norms", GradientNorms)
 #
 # Each unit of the first layer has one weight for each pixel, so its weights are an image of what it looks for. This
 # hook records these images, and before the first epoch the **graph**: which operation feeds which. To find out,
-# PyTorch sends one batch through the model and takes notes. (It does so by a way that it calls deprecated, though it
+# PyTorch sends one batch through the model and takes notes. We give it a copy on the CPU: to check its notes it
+# computes in float64, which Apple's GPUs do not have. (It does all this by a way that it calls deprecated, though it
 # has no other for this purpose yet; we silence that one warning.)
 
 # %%
@@ -510,7 +512,7 @@ class Pictures:
     def on_start(self, event):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "`torch.jit.trace", FutureWarning)
-            self.writer.add_graph(event.model, val_x[:1])
+            self.writer.add_graph(copy.deepcopy(event.model).cpu(), val_x[:1].cpu())
         self.on_epoch(event)  # the weights before training, at epoch 0
 
     def on_epoch(self, event):

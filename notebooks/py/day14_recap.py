@@ -369,7 +369,7 @@ def gradient_check(seed, x, y):
 
 # %% tolerance={"atol": 1.5}
 tiny = F.avg_pool2d(raw["train"][:20].view(-1, 1, 16, 16), 2)  # [20, 1, 8, 8]
-tiny, tiny_y = tiny.flatten(1).double().cpu().numpy(), y["train"][:20].cpu().numpy()
+tiny, tiny_y = tiny.flatten(1).cpu().double().numpy(), y["train"][:20].cpu().numpy()
 row = record("2", "A gradient by hand passes the check",
              [gradient_check(s, tiny, tiny_y) for s in range(3)],
              "powers of ten", below=-7)

@@ -1,8 +1,8 @@
 """A stand-in accelerator: PyTorch loads it by itself where this package's folder is on PYTHONPATH.
 
 To PyTorch it is a device like CUDA, made by somebody else (`torch.device("standin")`), with memory and random numbers
-of its own; standin.cpp tells more. It says whether a program keeps its tensors together and bears other random numbers
-and roundings. It says nothing about speed, and it has no mixed precision.
+of its own, and without float64; standin.cpp tells more. It says whether a program keeps its tensors together and bears
+other random numbers and roundings. It says nothing about speed, and it has no mixed precision.
 """
 
 from __future__ import annotations
@@ -85,3 +85,6 @@ def load() -> None:
     torch.utils.generate_methods_for_privateuse1_backend()
     # As with CUDA, `model.to(device)` then moves the parameters and does not make others.
     torch.__future__.set_swap_module_params_on_conversion(True)
+    # PyTorch prints by way of float64, except on those devices of which it knows that they have none.
+    printing = torch._tensor_str
+    printing.tensor_totype = lambda t: t.float() if t.device.type == "standin" else t.double()

@@ -4,6 +4,7 @@
 // kernels, in place, on aliases of its tensors. To PyTorch its tensors are on another device all the same: what mixes
 // them with the CPU's, or hands them to NumPy, fails as it does with CUDA. As on CUDA, too, its random numbers are not
 // the CPU's for the same seed, and convolutions round their inputs to TF32 (10 bits of fraction) unless told not to.
+// As on Apple's GPUs there is no float64.
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
@@ -43,6 +44,10 @@ struct Allocator final : c10::Allocator {
 } allocator;
 REGISTER_ALLOCATOR(KIND, &allocator);
 
+void check_type(at::ScalarType type) {
+  TORCH_CHECK(type != at::kDouble, "There is no float64 on ", HERE, ", as on Apple's GPUs: use float32, or the CPU");
+}
+
 Tensor on_cpu(const Tensor& t) {  // the same memory, seen as the CPU's
   if (!t.defined() || !t.is_privateuseone()) return t;
   return at::from_blob(t.data_ptr(), t.sizes(), t.strides(), [](void*) {}, t.options().device(at::kCPU));
@@ -50,6 +55,7 @@ Tensor on_cpu(const Tensor& t) {  // the same memory, seen as the CPU's
 
 Tensor on_device(const Tensor& t) {  // the same memory, seen as the device's; it lives as long as either tensor
   if (!t.defined() || !t.is_cpu()) return t;
+  check_type(t.scalar_type());
   const auto free = [](void* kept) { delete static_cast<c10::Storage*>(kept); };
   c10::DataPtr memory(t.storage().mutable_data(), new c10::Storage(t.storage()), free, HERE);
   auto storage = c10::make_intrusive<c10::StorageImpl>(
@@ -217,12 +223,14 @@ void with_the_cpus_kernel(const c10::OperatorHandle& op, DispatchKeySet, torch::
 
 Tensor empty(SymIntArrayRef size, std::optional<at::ScalarType> dtype, std::optional<at::Layout>,
              std::optional<at::Device>, std::optional<bool>, std::optional<at::MemoryFormat> format) {
+  check_type(c10::dtype_or_default(dtype));
   return at::detail::empty_generic(C10_AS_INTARRAYREF_SLOW(size), &allocator, DispatchKeySet(DispatchKey::PrivateUse1),
                                    c10::dtype_or_default(dtype), format);
 }
 
 Tensor empty_strided(SymIntArrayRef size, SymIntArrayRef stride, std::optional<at::ScalarType> dtype,
                      std::optional<at::Layout>, std::optional<at::Device>, std::optional<bool>) {
+  check_type(c10::dtype_or_default(dtype));
   return at::detail::empty_strided_generic(
       C10_AS_INTARRAYREF_SLOW(size), C10_AS_INTARRAYREF_SLOW(stride), &allocator,
       DispatchKeySet(DispatchKey::PrivateUse1), c10::dtype_or_default(dtype));
