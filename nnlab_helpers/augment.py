@@ -6,6 +6,8 @@ if there is none. Pixels are brightnesses in [0, 1]; uint8 pixels (0 to 255) are
 the transform is not a mere rearrangement, and rounded back.
 
 For training batches only: give transforms to the training loader, never to one that measures.
+
+Making a transform with a parameter out of its range raises ValueError; what calling it raises stands at `Transform`.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ class Transform(ABC):
 
     Raises (when called):
         TypeError: The batch is neither float nor uint8.
-        ValueError: The batch is not `[B, C, H, W]`, or the generator lives on another device.
+        ValueError: The batch is not `[B, C, H, W]`, the generator lives on another device, or a parameter does not fit
+            the images (a shift as long as they are, a filling that is no uint8, saturation without colour).
     """
 
     _rearranges = False  # True: moves pixels without computing with them, so that any dtype does
@@ -78,6 +81,7 @@ class Shift(Transform):
         most, (count, _, height, width) = self.max_pixels, x.shape
         if most >= min(height, width):
             raise ValueError(f"max_pixels={most} would move images of {height} x {width} pixels out of sight")
+        _check_fits("fill", self.fill, x)
         by = torch.randint(-most, most + 1, (2, count), generator=generator, device=x.device)
         return shift(x, by[0], by[1], most, self.fill)
 
@@ -196,6 +200,7 @@ class Erase(Transform):
         self.value = _finite("value", value)
 
     def _apply(self, x: Tensor, generator: Generator | None) -> Tensor:
+        _check_fits("value", self.value, x)
         count, _, height, width = x.shape
         chosen = _chosen(self.p, x, generator)
         draws = torch.rand(2, count, self._tries, generator=generator, device=x.device)
@@ -297,6 +302,11 @@ def _finite(name: str, value: float) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{name} must be a finite number, got {value}")
     return value
+
+
+def _check_fits(name: str, value: float, x: Tensor) -> None:
+    if x.dtype == torch.uint8 and not (0 <= value <= 255 and value == int(value)):
+        raise ValueError(f"{name}={value} is no uint8 pixel: with uint8 images it must be a whole number, 0 to 255")
 
 
 def _within(name: str, value: float, low: float, high: float) -> float:

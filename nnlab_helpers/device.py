@@ -39,7 +39,7 @@ def pick_device(prefer: str | torch.device | None = None) -> torch.device:
 
 
 def describe_device(prefer: str | torch.device | None = None) -> str:
-    """Say in one line which device `pick_device(prefer)` chooses, and why."""
+    """Say in one line which device `pick_device(prefer)` chooses, and why; raises what that raises."""
     device, why = _choose(prefer)
     detail = ""
     if device.type == "cuda":

@@ -24,10 +24,12 @@ def replacing(path: Path, *, binary: bool = False) -> Iterator[IO[Any]]:
         >>> with replacing(Path("notes.txt")) as file:  # doctest: +SKIP
         ...     file.write("all of it")
     """
+    path = path.resolve()  # behind a link, the file that it points to
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    os.close(handle)
     try:
-        opened = os.fdopen(handle, "wb") if binary else os.fdopen(handle, "w", encoding="utf-8", newline="\n")
-        with opened as file:
+        mode, encoding, newline = ("wb", None, None) if binary else ("w", "utf-8", "\n")
+        with open(temporary, mode, encoding=encoding, newline=newline) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -267,6 +267,13 @@ def test_bad_parameters(make, message):
         make()
 
 
+@pytest.mark.parametrize("transform", [Shift(1, fill=-1), Shift(1, fill=0.5), Erase(1.0, value=256)])
+def test_a_filling_that_is_no_byte(transform):
+    with pytest.raises(ValueError, match="is no uint8 pixel"):
+        transform((batch() * 255).to(torch.uint8))
+    assert transform(batch()).shape == batch().shape
+
+
 def test_shift_beyond_the_image():
     with pytest.raises(ValueError, match="out of sight"):
         Shift(20)(batch())

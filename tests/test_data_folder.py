@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -207,8 +209,47 @@ def test_dangling_link(classes):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"mode": "CMYK"}, "'L'"), ({"size": 0}, "size"), ({"size": (3, 0)}, "size"), ({"background": 256}, "background")],
+    [
+        ({"mode": "CMYK"}, "'L'"),
+        ({"size": 0}, "size must be at least 1"),
+        ({"size": (3, 0)}, "size must be at least 1"),
+        ({"size": 28.0}, "size must be a whole number of pixels, or height and width, got 28.0"),
+        ({"size": (28, 28, 3)}, "size must be a whole number"),
+        ({"background": 256}, "background"),
+        ({"background": 128.5}, "background must be a whole number"),
+    ],
 )
 def test_bad_arguments(classes, options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         load_folder(classes, **options)
+    assert load_folder(classes, size=np.int64(8), background=np.uint8(3)).images.shape[2:] == (8, 8)
+
+
+def test_a_png_is_read_to_the_mark_of_its_end(classes):
+    whole = save(classes / "square" / "a.png").read_bytes()
+    for cut in range(5, 40):  # the last four check the mark itself
+        (classes / "square" / "a.png").write_bytes(whole[:-cut])
+        with pytest.raises(DataFileError, match=r"a\.png: (damaged|not a PNG)"):
+            load_folder(classes)
+
+
+def test_a_sound_picture_too_large_to_open(classes, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    with pytest.raises(DataFileError, match=r"\.(png|jpg): too large to be opened safely"):
+        load_folder(classes)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_a_pipe_does_not_hang(classes):
+    os.mkfifo(classes / "square" / "pipe.png")
+    with pytest.raises(DataFileError, match=r"pipe\.png: neither a file nor a folder"):
+        load_folder(classes)
+
+
+def test_transparency_in_16_bits(tmp_path):
+    values = np.full((8, 8), 10 * 257, np.uint16)
+    values[:, :4] = 777  # the level that is transparent
+    save(tmp_path / "a.png", Image.fromarray(values), transparency=777)
+    got = load_folder(tmp_path, size=8, background=200).images[0, 0]
+    assert (got[:, :4] == 200).all()
+    assert (got[:, 4:] == 10).all()

@@ -272,6 +272,11 @@ def test_lengths_must_agree():
         TensorLoader((torch.zeros(3), torch.zeros(4)), **CPU)
 
 
+def test_one_tensor_is_no_data():
+    with pytest.raises(TypeError, match=r"a pair \(x, y\), got one tensor \[2, 4\]"):
+        TensorLoader(torch.zeros(2, 4), **CPU)
+
+
 def test_bad_epoch():
     with pytest.raises(ValueError, match="epoch"):
         TensorLoader(images(), **CPU).set_epoch(-1)

@@ -208,6 +208,29 @@ def test_the_checksum_is_computed_once_until_the_file_changes(tmp_path, monkeypa
         load_images("mnist", "test", root=tmp_path)
 
 
+@pytest.mark.parametrize("name", ["fashion_mnist", "kmnist"])
+def test_digits_are_not_taken_for_clothing(tmp_path, monkeypatch, name):
+    for path in RAW.glob("t10k*"):
+        shutil.copy(path, tmp_path)
+    with pytest.raises(FileNotFoundError, match=f"no {name} in"):
+        load_images(name, "test", root=tmp_path)
+    monkeypatch.setenv("NNLAB_DATA", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=f"no {name} in"):
+        load_images(name, "test")
+    shutil.copytree(RAW, tmp_path / module._SETS[name].folder / "raw")
+    with pytest.raises(DataFileError, match=f"a file of MNIST, not of {name}"):
+        load_images(name, "test")
+    assert len(load_images("mnist", "test")) == 10_000
+
+
+def test_reading_as_another_set_is_no_checksum(tmp_path):
+    write(tmp_path, toy_files())
+    for _ in range(2):
+        with pytest.raises(DataFileError, match="MD5"):
+            load_images("mnist", "test", root=tmp_path)
+        assert len(load_images("kmnist", "test", root=tmp_path)) == 10
+
+
 def test_mismatched_counts(tmp_path):
     files = toy_files()
     files["train-labels-idx1-ubyte"] = idx(np.zeros(19))
@@ -244,12 +267,17 @@ class Server:
     def __init__(self):
         self.files: dict[str, bytes] = {}
         self.requests: list[str] = []
+        self.greeting: bytes | None = None  # instead of any answer
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
                 name = self.path.rpartition("/")[2]
                 outer.requests.append(f"{self.command} {name}")
+                if outer.greeting is not None:
+                    self.wfile.write(outer.greeting)
+                    self.close_connection = True
+                    return
                 body = outer.files.get(name)
                 self.send_response(404 if body is None else 200)
                 self.send_header("Content-Length", str(len(body or b"")))
@@ -321,8 +349,27 @@ def test_download_goes_to_the_data_directory(remote, tmp_path, monkeypatch):
     assert (tmp_path / "mine" / remote.kind.__name__ / "raw").is_dir()
 
 
+@pytest.mark.parametrize("layout", ["as torchvision", "flat"])
+def test_download_completes_a_set(remote, tmp_path, layout):
+    raw = tmp_path / remote.kind.__name__ / "raw"
+    file = "train-images-idx3-ubyte"
+    write(raw if layout == "as torchvision" else tmp_path, {file: remote.contents[file]})
+    with pytest.raises(FileNotFoundError, match=rf"train-labels.*missing.*Call load_images\('{remote.name}', download"):
+        load_images(remote.name, root=tmp_path)
+    assert len(load_images(remote.name, root=tmp_path, download=True)) == 20
+    assert sorted(path.name for path in raw.iterdir()) == sorted(remote.contents)
+
+
+def test_download_completes_a_set_beside_mnist(remote, tmp_path, monkeypatch):
+    for path in RAW.glob("t10k*"):
+        shutil.copy(path, tmp_path)
+    monkeypatch.setenv("NNLAB_DATA", str(tmp_path))
+    assert len(load_images(remote.name, download=True)) == 20
+    assert len(load_images("mnist", "test")) == 10_000
+
+
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-@pytest.mark.parametrize("fault", ["404", "corrupt", "cut short", "no server", "one missing"])
+@pytest.mark.parametrize("fault", ["404", "corrupt", "cut short", "no server", "one missing", "no HTTP"])
 def test_failed_download_explains_and_leaves_nothing_behind(remote, tmp_path, fault):
     if fault == "404":
         remote.files.clear()
@@ -332,6 +379,8 @@ def test_failed_download_explains_and_leaves_nothing_behind(remote, tmp_path, fa
         remote.files["t10k-images-idx3-ubyte.gz"] = remote.files["t10k-images-idx3-ubyte.gz"][:-9]
     elif fault == "one missing":
         del remote.files["t10k-labels-idx1-ubyte.gz"]
+    elif fault == "no HTTP":  # a network that wants a log-in first
+        remote.greeting = b"welcome to the hotel\n"
     else:
         remote.close()
     original = dict(remote.files)
@@ -340,8 +389,9 @@ def test_failed_download_explains_and_leaves_nothing_behind(remote, tmp_path, fa
         load_images(remote.name, root=tmp_path, download=True)
     gc.collect()  # torchvision leaves the refused connection to the garbage collector: here, not in another test
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    remote.greeting = None
     if fault != "no server":  # once the server is well, the next try works
-        remote.files = {f"{name}.gz": gzip.compress(content) for name, content in remote.contents.items()}
+        remote.files = {f"{name}.gz": gzip.compress(content, 1) for name, content in remote.contents.items()}
         remote.kind.resources = [
             (name, hashlib.md5(remote.files[name]).hexdigest()) for name, _ in remote.kind.resources
         ]

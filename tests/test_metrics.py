@@ -84,6 +84,7 @@ def test_torchmetrics_agrees(predictions):
 @pytest.mark.parametrize(
     ("call", "error", "says"),
     [
+        (lambda: accuracy(torch.zeros(2, 3), torch.tensor([0, -1])), ValueError, "there is a -1"),
         (lambda: accuracy(torch.zeros(0, 3), torch.zeros(0, dtype=torch.long)), ValueError, "no samples"),
         (lambda: accuracy(torch.zeros(4, 3), torch.zeros(5, dtype=torch.long)), ValueError, r"\[4\] and \[5\]"),
         (lambda: accuracy(torch.zeros(4), torch.zeros(4, dtype=torch.long)), TypeError, "whole numbers"),

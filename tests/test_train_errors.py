@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 from training import X, Y, batches_of, make_model, sgd, weights
 
-from nnlab_helpers.train import EarlyStopping, fit
+from nnlab_helpers.train import EarlyStopping, fit, load_checkpoint
 
 
 class TestNotFinite:
@@ -47,6 +47,32 @@ class TestNotFinite:
         model = make_model()
         with pytest.raises(FloatingPointError, match="validation after epoch 1, batch 2"):
             fit(model, [(X, Y)], [(X, Y), (X * float("nan"), Y)], epochs=1, optimizer=sgd(model))
+
+
+    def test_in_the_last_gradient(self, tmp_path):
+        """The loss before it was finite; the checkpoint of the epoch before stays."""
+
+        class Spoil(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                return x.clone()
+
+            @staticmethod
+            def backward(ctx, gradient):
+                return gradient * float("nan") if len(steps) == 6 else gradient
+
+        steps = []
+
+        def step(model, batch):
+            steps.append(1)
+            return Spoil.apply(F.cross_entropy(model(batch[0]), batch[1]))
+
+        model, path = make_model(), tmp_path / "run.pt"
+        with pytest.raises(FloatingPointError, match=r"weight became NaN or infinite in the last updates of epoch 2"):
+            fit(model, batches_of(X, Y, 20), epochs=3, optimizer=sgd(model), step=step, checkpoint=path)
+        content = load_checkpoint(path, model)
+        assert len(content["history"]) == 1
+        assert weights(model).isfinite().all()
 
 
 class TestInterrupt:
@@ -93,6 +119,9 @@ class TestMistakes:
         ("change", "error", "says"),
         [
             ({"epochs": 0}, ValueError, "epochs must be at least 1"),
+            ({"epochs": 2.0}, TypeError, "epochs must be a whole number, got 2.0"),
+            ({"accumulate": 1.5}, TypeError, "accumulate must be a whole number"),
+            ({"optimizer": None}, ValueError, "without an optimizer nothing is learnt"),
             ({"accumulate": 0}, ValueError, "accumulate"),
             ({"clip_norm": 0.0}, ValueError, "clip_norm"),
             ({"resume": True}, ValueError, "resume=True needs checkpoint="),
@@ -113,6 +142,7 @@ class TestMistakes:
             ({"train_loader": []}, ValueError, "train_loader gave no batches"),
             ({"val_loader": []}, ValueError, "val_loader gave no batches"),
             ({"train_loader": [X]}, ValueError, r"batches \(x, y\), got a tensor \[50, 6\]"),
+            ({"train_loader": [{"x": X, "y": Y}]}, ValueError, r"batches \(x, y\), got a dict of 2"),
             ({"train_loader": ["a"]}, TypeError, "how many samples"),
         ],
     )

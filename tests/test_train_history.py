@@ -38,6 +38,10 @@ class TestHistory:
         assert History([ROWS[0] | {"val_loss": float("nan")}, ROWS[1]]).best_epoch == 2
         with pytest.raises(ValueError, match="no epochs yet"):
             _ = History().best_epoch
+        unknown = History([ROWS[0] | {"val_auc": float("nan")}], monitor="val_auc", mode="max")
+        assert "best" not in repr(unknown)
+        with pytest.raises(ValueError, match="'val_auc' is NaN in all of them"):
+            _ = unknown.best_epoch
 
     def test_frame(self):
         frame = History(ROWS).frame()

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import pickle
+import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.optim import lr_scheduler
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, TensorDataset
 from training import X, Y, make_model, sgd, weights
 
 from nnlab_helpers.augment import Noise
 from nnlab_helpers.data import TensorLoader
 from nnlab_helpers.models import MLP
-from nnlab_helpers.train import EarlyStopping, fit, load_checkpoint, save_checkpoint
+from nnlab_helpers.train import EarlyStopping, evaluate, fit, load_checkpoint, save_checkpoint
+from nnlab_helpers.train.checkpoint import FORMAT
 
 EPOCHS = 6
 IMAGES = (X.reshape(50, 1, 2, 3) * 0.1 + 0.5).clamp(0, 1)
@@ -25,6 +28,8 @@ SCHEDULERS = {
     "cosine": lambda optimizer: lr_scheduler.CosineAnnealingLR(optimizer, EPOCHS),
     "multi-step": lambda optimizer: lr_scheduler.MultiStepLR(optimizer, [2, 4]),
     "lambda": lambda optimizer: lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.9**epoch),
+    "NumPy's numbers": lambda optimizer: lr_scheduler.LambdaLR(optimizer, lambda epoch: 1 + np.cos(np.pi * epoch / 6)),
+    "NumPy's keys": lambda optimizer: lr_scheduler.MultiStepLR(optimizer, np.array([2, 4])),
     "plateau": lambda optimizer: lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, threshold=0.5),
     "warm-up": lambda optimizer: lr_scheduler.SequentialLR(
         optimizer,
@@ -32,6 +37,16 @@ SCHEDULERS = {
         milestones=[2],
     ),
 }
+
+
+class Noisy(Dataset):
+    """Images changed one by one, with the generators that such code mostly uses."""
+
+    def __len__(self):
+        return len(IMAGES)
+
+    def __getitem__(self, index):
+        return IMAGES[index] + random.gauss(0, 0.1) + np.float32(np.random.normal(0, 0.1)), Y[index]
 
 
 class Run:
@@ -44,6 +59,13 @@ class Run:
         self.scheduler = SCHEDULERS[scheduler](self.optimizer) if scheduler != "none" else None
         if loader == "tensor":
             self.loader = TensorLoader((IMAGES, Y), batch_size=16, shuffle=True, augment=Noise(0.1), device="cpu")
+        elif loader == "batch sampler":
+            order = RandomSampler(IMAGES, generator=torch.Generator().manual_seed(3))
+            self.loader = DataLoader(TensorDataset(IMAGES, Y), batch_sampler=BatchSampler(order, 16, drop_last=False))
+        elif loader == "Python's and NumPy's random numbers":
+            random.seed(3)
+            np.random.seed(3)
+            self.loader = DataLoader(Noisy(), batch_size=16)
         else:
             generator = torch.Generator().manual_seed(3) if loader == "own generator" else None
             self.loader = DataLoader(TensorDataset(IMAGES, Y), batch_size=16, shuffle=True, generator=generator)
@@ -78,7 +100,10 @@ def assert_same(one: Run, other: Run) -> None:
         assert all(torch.equal(ours[key][name], theirs[key][name]) for name in ours[key])
 
 
-@pytest.mark.parametrize("loader", ["tensor", "own generator", "global generator"])
+LOADERS = ["tensor", "own generator", "global generator", "batch sampler", "Python's and NumPy's random numbers"]
+
+
+@pytest.mark.parametrize("loader", LOADERS)
 def test_resumed_ends_where_uninterrupted_does(tmp_path, loader):
     whole = Run(loader)
     history = whole.fit()
@@ -98,6 +123,22 @@ def test_schedulers_go_on(tmp_path, scheduler):
     assert numbers(resumed_history) == numbers(history)
     assert torch.equal(weights(whole.model), weights(resumed.model))
     assert len(set(history["learning_rate"])) > 1
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+def test_hooks_that_read_the_training_data_change_nothing(tmp_path, loader):
+    def read(event):
+        torch.manual_seed(0)
+        evaluate(event.model, run.loader)
+
+    run = Run(loader)
+    plain = Run(loader)
+    plain.fit()
+    run = Run(loader)
+    run.fit(epochs=3, checkpoint=tmp_path / "run.pt", hooks=[read])
+    run = Run(loader)
+    run.fit(checkpoint=tmp_path / "run.pt", resume=True, hooks=[read])
+    assert_same(plain, run)
 
 
 @pytest.mark.parametrize("first", [1, 3])
@@ -174,7 +215,7 @@ def test_loading_runs_no_code(tmp_path):
         def __reduce__(self):
             return (Path.touch, (tmp_path / "sprung",))
 
-    torch.save({"format": "nnlab-checkpoint-1", "model": Trap()}, tmp_path / "trap.pt")
+    torch.save({"format": FORMAT, "model": Trap()}, tmp_path / "trap.pt")
     with pytest.raises(ValueError, match="damaged, or no checkpoint"):
         load_checkpoint(tmp_path / "trap.pt")
     assert not (tmp_path / "sprung").exists()
@@ -219,10 +260,45 @@ def test_another_kind_of_run(tmp_path):
     Run().fit(epochs=1, checkpoint=tmp_path / "run.pt")
     with pytest.raises(ValueError, match="holds no scheduler"):
         Run(scheduler="cosine").fit(checkpoint=tmp_path / "run.pt", resume=True)
+    Run(scheduler="cosine").fit(epochs=1, checkpoint=tmp_path / "cosine.pt")
+    with pytest.raises(ValueError, match="had a scheduler"):
+        Run().fit(checkpoint=tmp_path / "cosine.pt", resume=True)
+    Run(stopping=EarlyStopping("val_loss")).fit(epochs=1, checkpoint=tmp_path / "stopping.pt")
+    with pytest.raises(ValueError, match=r"it watched 'val_loss' \(min\), this one watches 'val_accuracy'"):
+        Run(stopping=EarlyStopping("val_accuracy")).fit(checkpoint=tmp_path / "stopping.pt", resume=True)
     save_checkpoint(tmp_path / "part.pt", make_model(), optimizer=sgd(nn.Linear(2, 2)))
-    model = make_model()
+    model = make_model(1)
+    before, state = weights(model), torch.get_rng_state()
     with pytest.raises(ValueError, match=r"the optimizer in .* does not fit"):
         load_checkpoint(tmp_path / "part.pt", model, optimizer=torch.optim.SGD([model.layers[1].weight]))
+    assert torch.equal(weights(model), before)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_numbers_of_numpy(tmp_path):
+    model = make_model()
+    optimizer = torch.optim.Adam(model.parameters(), lr=np.logspace(-3, -1, 3)[1], weight_decay=np.float32(0.5))
+    found = {"accuracy": np.float64(0.9), "counts": [np.int64(3)], 7: (np.bool_(True), None)}
+    save_checkpoint(tmp_path / "run.pt", model, optimizer=optimizer, found=found)
+    content = load_checkpoint(tmp_path / "run.pt", model, optimizer=optimizer)
+    assert content["found"] == {"accuracy": 0.9, "counts": [3], 7: (True, None)}
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(
+    ("parts", "error", "says"),
+    [
+        ({"folder": Path("runs")}, TypeError, "folder holds something of the kind pathlib"),
+        ({"epoch": 3, "scores": {"a": np.zeros(3)}}, TypeError, "scores holds something of the kind numpy"),
+        ({"format": "mine"}, ValueError, "keeps format itself"),
+        ({"random_state": 1}, ValueError, "keeps random_state itself"),
+    ],
+)
+def test_what_could_not_be_loaded_is_not_saved(tmp_path, parts, error, says):
+    save_checkpoint(tmp_path / "run.pt", make_model(), epoch=2)
+    with pytest.raises(error, match=says):
+        save_checkpoint(tmp_path / "run.pt", make_model(), **parts)
+    assert load_checkpoint(tmp_path / "run.pt")["epoch"] == 2, "the last one is still there"
 
 
 def test_files_that_are_none(tmp_path):
@@ -233,7 +309,7 @@ def test_files_that_are_none(tmp_path):
         load_checkpoint(tmp_path / "weights.pt")
     save_checkpoint(tmp_path / "cut.pt", make_model())
     whole = (tmp_path / "cut.pt").read_bytes()
-    for content in (b"", b"text", whole[: len(whole) // 2], pickle.dumps({"format": 1})):
+    for content in (b"", b"text", *(whole[:-cut] for cut in range(1, len(whole), 997)), pickle.dumps({"format": 1})):
         (tmp_path / "cut.pt").write_bytes(content)
         with pytest.raises(ValueError, match="damaged, or no checkpoint"):
             load_checkpoint(tmp_path / "cut.pt")

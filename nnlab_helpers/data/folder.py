@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,11 @@ import torch
 from PIL import Image, ImageOps
 
 from nnlab_helpers.data.errors import DataFileError
-from nnlab_helpers.data.imageset import ImageSet
+from nnlab_helpers.data.imageset import ImageSet, sides
 
 _SYSTEM_FILES = {"thumbs.db", "desktop.ini", "__macosx"}  # left by Windows and macOS, like names with a dot
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+_FORMATS = ("PNG", "JPEG")
+_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 
 
 def load_folder(
@@ -45,8 +47,8 @@ def load_folder(
 
     Raises:
         FileNotFoundError, NotADirectoryError: `path` is no folder.
-        DataFileError: A file is not a PNG or JPEG image, or damaged.
-        ValueError: A folder is empty or mixes files and folders, or an argument makes no sense.
+        DataFileError: A file is not a PNG or JPEG image, damaged, or too large for Pillow to open safely.
+        TypeError, ValueError: A folder is empty or mixes files and folders, or an argument makes no sense.
 
     Example:
         >>> shapes = load_folder("shapes", size=32, mode="RGB")   # shapes/circle/1.png, shapes/square/1.png, ...
@@ -55,9 +57,9 @@ def load_folder(
     """
     if mode not in ("L", "RGB"):
         raise ValueError(f"mode must be 'L' (grey) or 'RGB', got {mode!r}")
-    height, width = (size, size) if isinstance(size, int) else size
-    if height < 1 or width < 1:
-        raise ValueError(f"size must be at least 1 pixel, got {size}")
+    height, width = sides(size)
+    if not isinstance(background, Integral):
+        raise TypeError(f"background must be a whole number, got {background!r}")
     if not 0 <= background <= 255:
         raise ValueError(f"background must be from 0 to 255, got {background}")
     root = Path(path).expanduser()
@@ -69,7 +71,7 @@ def load_folder(
     files, labels, classes = _list(root)
     images = np.empty((len(files), height, width, len(mode)), np.uint8)
     for i, file in enumerate(files):
-        images[i] = _read(file, height, width, mode, background).reshape(height, width, len(mode))
+        images[i] = _read(file, height, width, mode, int(background)).reshape(height, width, len(mode))
     return ImageSet(
         images=torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(),
         labels=torch.tensor(labels, dtype=torch.int64),
@@ -115,14 +117,20 @@ def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
 
 def _read(file: Path, height: int, width: int, mode: str, background: int) -> np.ndarray:
     """Return one image as uint8 `[height, width]` or `[height, width, 3]`."""
+    if file.exists() and not file.is_file():
+        raise DataFileError(f"{file}: neither a file nor a folder")
     if file.is_file() and file.stat().st_size == 0:
         raise DataFileError(f"{file}: empty file")
     try:
-        with Image.open(file, formats=("PNG", "JPEG")) as opened:
+        with Image.open(file, formats=_FORMATS) as opened:
+            opened.verify()  # a PNG to the mark of its end; loading needs not go so far
+        with Image.open(file, formats=_FORMATS) as opened:
             opened.load()
             picture = ImageOps.exif_transpose(opened)
     except Image.UnidentifiedImageError as error:
         raise DataFileError(f"{file}: not a PNG or JPEG image") from error
+    except Image.DecompressionBombError as error:
+        raise DataFileError(f"{file}: too large to be opened safely ({error})") from error
     except (FileNotFoundError, PermissionError):  # a dangling link, a file of somebody else: the message names it
         raise
     except _UNREADABLE as error:
@@ -135,6 +143,7 @@ def _flatten(picture: Image.Image, background: int) -> Image.Image:
     """Return `picture` with 8 bits and without transparency."""
     if picture.mode.startswith("I"):  # 16 bits; Pillow's own conversion would clip at 255
         values = np.asarray(picture).astype(np.float64)
+        values[values == picture.info.get("transparency")] = 257 * background
         return Image.fromarray((values / 257).round().clip(0, 255).astype(np.uint8))
     if picture.has_transparency_data:
         below = Image.new("RGBA", picture.size, (background,) * 3 + (255,))

@@ -39,12 +39,10 @@ def read_idx(path: str | Path, *, ndim: int, md5: str | None = None, remedy: str
     def damaged(problem: str) -> DataFileError:
         return DataFileError(f"{path}: {problem}. {remedy}".strip())
 
-    data = path.read_bytes()
-    if data[:2] == b"\x1f\x8b":
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, zlib.error) as error:
-            raise damaged(f"damaged or incomplete gzip file ({error})") from error
+    try:
+        data = _unpacked(path)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise damaged(f"damaged or incomplete gzip file ({error})") from error
     if len(data) < 4 + 4 * ndim:
         raise damaged(f"too short for an IDX file ({len(data)} bytes)")
     if data[:4] != bytes((0, 0, _UINT8, ndim)):
@@ -55,6 +53,23 @@ def read_idx(path: str | Path, *, ndim: int, md5: str | None = None, remedy: str
     if len(data) != start + prod(shape):
         problem = "truncated" if len(data) < start + prod(shape) else "has bytes left over"
         raise damaged(f"{problem}: {len(data):,} bytes, {start + prod(shape):,} expected for shape {list(shape)}")
-    if md5 is not None and (got := hashlib.md5(data, usedforsecurity=False).hexdigest()) != md5:
+    if md5 is not None and (got := _md5(data)) != md5:
         raise damaged(f"its content has changed: MD5 {got}, expected {md5}")
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+
+
+def has_md5(path: Path, md5: str) -> bool:
+    """Return whether the file, unpacked, has this checksum; a damaged one has not."""
+    try:
+        return _md5(_unpacked(path)) == md5
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        return False
+
+
+def _unpacked(path: Path) -> bytes:
+    data = path.read_bytes()
+    return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+
+
+def _md5(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -95,10 +96,12 @@ class ImageSet:
         return replace(self, images=self.images[rows], labels=self.labels[rows])
 
     def resize(self, size: int | tuple[int, int]) -> ImageSet:
-        """Return the images scaled to `size` (one side, or height and width), bilinear and antialiased."""
-        height, width = (size, size) if isinstance(size, int) else size
-        if height < 1 or width < 1:
-            raise ValueError(f"size must be at least 1 pixel, got {size}")
+        """Return the images scaled to `size` (one side, or height and width), bilinear and antialiased.
+
+        Raises:
+            TypeError, ValueError: `size` is not one or two whole numbers, each at least 1.
+        """
+        height, width = sides(size)
         resized = self.images.new_empty(*self.images.shape[:2], height, width)
         for start in range(0, len(self), _CHUNK):
             block = self.images[start : start + _CHUNK].float()
@@ -107,12 +110,30 @@ class ImageSet:
         return replace(self, images=resized)
 
     def pad(self, pixels: int, value: int = 0) -> ImageSet:
-        """Return the images with a border of `pixels` pixels of brightness `value` (0 to 255) on all four sides."""
+        """Return the images with a border of `pixels` pixels of brightness `value` (0 to 255) on all four sides.
+
+        Raises:
+            ValueError: `pixels` is negative, or `value` no brightness.
+        """
         if pixels < 0:
             raise ValueError(f"pixels must not be negative, got {pixels}")
         if not 0 <= value <= 255:
             raise ValueError(f"value must be from 0 to 255, got {value}")
         return replace(self, images=F.pad(self.images, (pixels,) * 4, value=value))
+
+
+def sides(size: int | Sequence[int]) -> tuple[int, int]:
+    """Return height and width from one side, or from both.
+
+    Raises:
+        TypeError, ValueError: These are not one or two whole numbers, each at least 1.
+    """
+    height_width = size if isinstance(size, Sequence) else (size, size)
+    if len(height_width) != 2 or not all(isinstance(side, Integral) for side in height_width):
+        raise TypeError(f"size must be a whole number of pixels, or height and width, got {size!r}")
+    if min(height_width) < 1:
+        raise ValueError(f"size must be at least 1 pixel, got {size}")
+    return int(height_width[0]), int(height_width[1])
 
 
 def as_index(index: Index, length: int, device: torch.device) -> Tensor:

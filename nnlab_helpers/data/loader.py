@@ -49,12 +49,17 @@ class Normalize:
         object.__setattr__(self, "std", stds)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return `(x - mean) / std` for float images `[B, C, H, W]`, a new tensor."""
+        """Return `(x - mean) / std` for float images `[B, C, H, W]`, a new tensor.
+
+        Raises:
+            TypeError: The images are not floats.
+            ValueError: They have another number of channels.
+        """
         mean, std = self._columns(x)
         return x.sub(mean).div_(std)
 
     def inverse(self, x: Tensor) -> Tensor:
-        """Return `x * std + mean`: pixels again, for showing what a network was given."""
+        """Return `x * std + mean`: pixels again, for showing what a network was given; raises as a call does."""
         mean, std = self._columns(x)
         return x.mul(std).add_(mean)
 
@@ -122,6 +127,7 @@ class TensorLoader:
         drop_last: Leave out a last batch that is not full.
 
     Raises:
+        TypeError: The data is neither an `ImageSet` nor a pair.
         ValueError: The data is empty, lengths differ, or `batch_size` is below 1.
         IndexError: `index` points outside the data.
 
@@ -145,6 +151,8 @@ class TensorLoader:
         drop_last: bool = False,
     ) -> None:
         """Check the arguments and move the data to the device."""
+        if isinstance(data, Tensor):
+            raise TypeError(f"data must be an ImageSet or a pair (x, y), got one tensor {list(data.shape)}")
         x, y = (data.images, data.labels) if isinstance(data, ImageSet) else data
         if len(x) != len(y):
             raise ValueError(f"there must be one label per row: {len(x)} rows, {len(y)} labels")
@@ -195,7 +203,11 @@ class TensorLoader:
         return f"TensorLoader({', '.join(parts)})"
 
     def set_epoch(self, epoch: int) -> None:
-        """Make the next loop over the loader epoch number `epoch` (from 0)."""
+        """Make the next loop over the loader epoch number `epoch` (from 0).
+
+        Raises:
+            ValueError: `epoch` is negative.
+        """
         if epoch < 0:
             raise ValueError(f"epoch must not be negative, got {epoch}")
         self.epoch = int(epoch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import shutil
 import socket
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 
 from nnlab_helpers.data.errors import DataFileError
-from nnlab_helpers.data.idx import read_idx
+from nnlab_helpers.data.idx import has_md5, read_idx
 from nnlab_helpers.data.imageset import ImageSet
 from nnlab_helpers.files import user_folder
 
@@ -27,7 +28,7 @@ MNIST_MD5 = {  # of the unpacked files
 }
 _PREFIX = {"train": "train", "test": "t10k"}
 _SECONDS = 30.0  # without a byte from the server before a download is given up
-_verified: set[tuple[Path, int, int]] = set()
+_verified: set[tuple[str, Path, int, int]] = set()
 
 
 @dataclass(frozen=True)
@@ -55,22 +56,23 @@ def load_images(
     data directory, and fetched into it by torchvision if `download` is set and they are not there yet.
 
     The data directory is `root`, else the environment variable `NNLAB_DATA`, else `~/.cache/nnlab`. In it the files
-    lie as torchvision lays them (`MNIST/raw/train-images-idx3-ubyte`, ...) or directly, gzipped or unpacked. If
-    `NNLAB_DATA` names a directory with no MNIST in it, MNIST comes from the package; `root` must hold what it is
-    asked for.
+    lie as torchvision lays them (`MNIST/raw/train-images-idx3-ubyte`, ...) or directly, gzipped or unpacked; MNIST's
+    are told from the others' by their checksums. If `NNLAB_DATA` names a directory with no MNIST in it, MNIST comes
+    from the package; `root` must hold what it is asked for.
 
     Args:
         name: `"mnist"` (60,000 + 10,000 digits), `"fashion_mnist"` or `"kmnist"` (as many, the same size).
         split: `"train"` or `"test"`, the split published with the set.
         root: The data directory.
-        download: Fetch the files if they are missing. Nothing is ever downloaded otherwise.
+        download: Fetch the files if any is missing. Nothing is ever downloaded otherwise.
 
     Returns:
         An `ImageSet` with images `[60000, 1, 28, 28]` or `[10000, 1, 28, 28]`.
 
     Raises:
-        ValueError: The set or split is not known, or a file is damaged (`DataFileError`).
+        ValueError: The set or split is not known, or a file is damaged or another set's (`DataFileError`).
         FileNotFoundError: The data directory or a file in it is missing.
+        OSError: The data directory cannot be written, or a file not be read.
         ConnectionError: The download failed.
     """
     if name not in _SETS:
@@ -111,16 +113,17 @@ def data_directory(root: str | Path | None = None) -> Path:
 
 def _find_folder(name: str, root: str | Path | None, download: bool) -> Path:
     """Return the folder with the set's four files, which may have to be downloaded first."""
+    download = download and name != "mnist"
     chosen = root is not None or bool(os.environ.get(DATA_VARIABLE, "").strip())
     directory = data_directory(root)
-    if chosen and not directory.is_dir() and not (download and name != "mnist"):
+    if chosen and not directory.is_dir() and not download:
         origin = "root" if root is not None else f"${DATA_VARIABLE}"
         raise FileNotFoundError(f"{directory}: no such directory (given by {origin})")
-    if found := _holding_folder(directory, name):
+    if (found := _holding_folder(directory, name)) and not (download and any(not _at(found, f) for f in MNIST_MD5)):
         return found
     if name == "mnist" and root is None:
         return PACKAGED / "MNIST" / "raw"
-    if download and name != "mnist":
+    if download:
         return _download(name, directory)
     if name == "mnist":
         remedy = "Leave out `root` to use the digits that ship with the package."
@@ -138,36 +141,49 @@ def _raw(directory: Path, name: str) -> Path:
 
 def _holding_folder(directory: Path, name: str) -> Path | None:
     """Return the first folder with at least one of the set's files, so that a missing one is reported by name."""
-    # Without the set's name in the path, only what the caller pointed at can tell the three sets apart.
-    for folder in (_raw(directory, name), directory / _SETS[name].folder, directory):
-        if any((folder / f"{file}{end}").is_file() for file in MNIST_MD5 for end in ("", ".gz")):
+    for folder in (_raw(directory, name), directory / _SETS[name].folder):
+        if any(_at(folder, file) for file in MNIST_MD5):
             return folder
-    return None
+    # Without the set's name in the path only the caller can tell Fashion-MNIST from KMNIST, and checksums MNIST.
+    found = [path for file in MNIST_MD5 if (path := _at(directory, file))]
+    return directory if found and (name == "mnist" or not any(map(_is_mnist, found))) else None
+
+
+def _at(folder: Path, file: str) -> Path | None:
+    """Return where `file` lies in `folder`, unpacked or gzipped."""
+    return next((path for end in ("", ".gz") if (path := folder / f"{file}{end}").is_file()), None)
+
+
+def _is_mnist(path: Path) -> bool:
+    return has_md5(path, MNIST_MD5[path.name.removesuffix(".gz")])
 
 
 def _find_file(folder: Path, file: str, name: str) -> Path:
-    for end in ("", ".gz"):
-        if (folder / f"{file}{end}").is_file():
-            return folder / f"{file}{end}"
-    raise FileNotFoundError(f"{folder / file}: missing (nor is there {file}.gz). {_remedy(folder / file, name)}")
+    if path := _at(folder, file):
+        return path
+    remedy = _remedy(folder / file, name, damaged=False)
+    raise FileNotFoundError(f"{folder / file}: missing (nor is there {file}.gz). {remedy}")
 
 
 def _read(path: Path, ndim: int, name: str) -> np.ndarray:
     """Read a file, with its checksum at the first read of it in this process."""
     status = path.stat()
-    key = (path.resolve(), status.st_size, status.st_mtime_ns)
+    key = (name, path.resolve(), status.st_size, status.st_mtime_ns)
+    if name != "mnist" and key not in _verified and _is_mnist(path):
+        raise DataFileError(f"{path}: a file of MNIST, not of {name}. {_remedy(path, name)}")
     md5 = MNIST_MD5[path.name.removesuffix(".gz")] if name == "mnist" and key not in _verified else None
     array = read_idx(path, ndim=ndim, md5=md5, remedy=_remedy(path, name))
     _verified.add(key)
     return array
 
 
-def _remedy(path: Path, name: str) -> str:
+def _remedy(path: Path, name: str, damaged: bool = True) -> str:
     if path.is_relative_to(PACKAGED):
         return "Install the package again, or restore this file from the repository."
     if name == "mnist":
         return "Copy the original file there again, or leave out `root` to use the digits that ship with the package."
-    return f"Delete {path.parent} and call load_images({name!r}, download=True), or copy the original files there."
+    remove = f"Delete {path} and call" if damaged else "Call"
+    return f"{remove} load_images({name!r}, download=True), or copy the original file there."
 
 
 def _download(name: str, directory: Path) -> Path:
@@ -177,6 +193,10 @@ def _download(name: str, directory: Path) -> Path:
     target = _raw(directory, name)
     try:
         directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        choose = f"Choose another `root` or ${DATA_VARIABLE}."
+        raise type(error)(f"cannot write to {directory}: {error}. {choose}") from error
+    try:
         with tempfile.TemporaryDirectory(prefix=".download-", dir=directory) as scratch:
             timeout = socket.getdefaulttimeout()
             socket.setdefaulttimeout(_SECONDS)
@@ -188,11 +208,7 @@ def _download(name: str, directory: Path) -> Path:
             target.mkdir(parents=True, exist_ok=True)
             for file in MNIST_MD5:
                 shutil.move(fetched / file, target / file)
-    except PermissionError as error:
-        raise PermissionError(
-            f"cannot write to {directory}: {error}. Choose another `root` or ${DATA_VARIABLE}."
-        ) from error
-    except (OSError, RuntimeError, EOFError) as error:
+    except (OSError, RuntimeError, EOFError, http.client.HTTPException) as error:
         raise ConnectionError(
             f"could not download {name} to {directory}: {error}\n"
             f"Check the network and try again, or copy the four files from a machine that has them to {target}."

@@ -22,7 +22,7 @@ def accuracy(logits_or_pred: Tensor, labels: Tensor) -> float:
         labels: true classes, whole numbers `[N]`.
 
     Raises:
-        ValueError: there are no samples, or the shapes do not belong together.
+        ValueError: there are no samples, a class is negative, or the shapes do not belong together.
         TypeError: classes are not whole numbers.
 
     Example:
@@ -32,6 +32,9 @@ def accuracy(logits_or_pred: Tensor, labels: Tensor) -> float:
     pred, labels = _classes(logits_or_pred, labels)
     if len(labels) == 0:
         raise ValueError("the accuracy of no samples is not defined")
+    lowest = min(int(pred.min()), int(labels.min()))
+    if lowest < 0:
+        raise ValueError(f"classes are counted from 0, there is a {lowest}: leave out what has no label")
     from torchmetrics.functional.classification import multiclass_accuracy
 
     count = max(int(pred.max()), int(labels.max())) + 1

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from nnlab_helpers.train.means import REMEDY
 from nnlab_helpers.train.stopping import EarlyStopping
 
 
@@ -22,6 +23,9 @@ def check_arguments(
     resume: bool,
 ) -> None:
     """Hold the plain arguments of `fit` to what makes sense together."""
+    for name, value in {"epochs": epochs, "accumulate": accumulate}.items():
+        if not isinstance(value, int):
+            raise TypeError(f"{name} must be a whole number, got {value!r}")
     if epochs < 1:
         raise ValueError(f"epochs must be at least 1, got {epochs}")
     if accumulate < 1:
@@ -81,6 +85,17 @@ def check_loss(loss: Tensor) -> Tensor:
             "argmax (which has no gradient)?"
         )
     return loss
+
+
+def check_weights(model: nn.Module, epoch: int) -> None:
+    """After an epoch the weights must be numbers: a last gradient may have spoiled them after a finite loss."""
+    finite = {name: p.isfinite().all() for name, p in model.named_parameters() if p.requires_grad}
+    if not torch.stack(list(finite.values())).all():  # one wait for the device
+        name = next(name for name, is_finite in finite.items() if not is_finite)
+        raise FloatingPointError(
+            f"{name} became NaN or infinite in the last updates of epoch {epoch}, from a gradient that was not finite. "
+            + REMEDY
+        )
 
 
 def check_not_empty(samples: int, name: str, epoch: int | None = None) -> None:

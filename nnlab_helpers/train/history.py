@@ -52,7 +52,12 @@ class History(Sequence[Row]):
     @overload
     def __getitem__(self, key: slice) -> list[Row]: ...
     def __getitem__(self, key: str | int | slice) -> list[Any] | Row:
-        """`history["val_loss"]` is a column, one number per epoch; `history[-1]` the last epoch's row."""
+        """`history["val_loss"]` is a column, one number per epoch; `history[-1]` the last epoch's row.
+
+        Raises:
+            KeyError: there is no such column.
+            IndexError: there is no such epoch.
+        """
         if not isinstance(key, str):
             return self.rows[key]
         if key not in self.columns:
@@ -72,13 +77,15 @@ class History(Sequence[Row]):
         """The number of the epoch at which `monitor` was best (the first one on a tie).
 
         Raises:
-            ValueError: there is no epoch yet.
+            ValueError: there is no epoch yet, or none with a number in that column.
         """
         if not self.rows:
             raise ValueError("this history has no epochs yet, so none is best")
         values = self[self.monitor]
-        pick = min if self.mode == "min" else max
-        return int(self.rows[values.index(pick(v for v in values if v == v))]["epoch"])
+        numbers = [v for v in values if v == v]  # without NaN
+        if not numbers:
+            raise ValueError(f"no epoch is best: {self.monitor!r} is NaN in all of them")
+        return int(self.rows[values.index(min(numbers) if self.mode == "min" else max(numbers))]["epoch"])
 
     def frame(self) -> pandas.DataFrame:
         """The history as a pandas frame, one row per epoch, indexed by epoch."""
@@ -98,5 +105,6 @@ class History(Sequence[Row]):
         )
         ended = f", ended by {self.ended}" if self.ended and self.ended != "finished" else ""
         plural = "epoch" if len(self) == 1 else "epochs"
-        best = f"best {self.monitor} at epoch {self.best_epoch}"
-        return f"History of {len(self)} {plural}{ended}: at the last {shown}; {best}"
+        known = any(value == value for value in self[self.monitor])
+        best = f"; best {self.monitor} at epoch {self.best_epoch}" if known else ""
+        return f"History of {len(self)} {plural}{ended}: at the last {shown}{best}"

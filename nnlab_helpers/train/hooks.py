@@ -72,20 +72,22 @@ class Hooks:
         """Whether any hook wants to hear of `moment`."""
         return bool(self._calls[moment])
 
-    def call(self, event: Event) -> None:
-        """Show `event` to every hook that listens; what a hook returns is ignored."""
+    def call(self, event: Event, *loaders: Any) -> None:
+        """Show `event` to every hook that listens; what a hook returns is ignored, and `loaders` go on as before."""
         for hook in self._calls[event.moment]:
-            with unmoved(event.model):
+            with unmoved(event.model, *loaders):
                 hook(event)
 
 
 @contextmanager
-def unmoved(model: nn.Module) -> Iterator[None]:
-    """Put back what code may move in passing: the modes of `model`'s modules and torch's random state."""
+def unmoved(model: nn.Module, *loaders: Any) -> Iterator[None]:
+    """Put back what code may move in passing: the modes of `model`'s modules, random states, and those of `loaders`."""
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    state = random_state(device)
+    state, places = random_state(device), [loader.state_dict() for loader in loaders]
     try:
         with keeping_modes(model):
             yield
     finally:
         set_random_state(state, device)
+        for loader, place in zip(loaders, places, strict=True):
+            loader.load_state_dict(place)

@@ -15,14 +15,16 @@ from torch import nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from nnlab_helpers.data.loader import TensorLoader
 from nnlab_helpers.models.modes import evaluating
-from nnlab_helpers.train.checkpoint import load_checkpoint, loader_state, save_checkpoint
+from nnlab_helpers.train.checkpoint import GeneratorState, load_checkpoint, loader_state, save_checkpoint
 from nnlab_helpers.train.checks import (
     check_arguments,
     check_loss,
     check_not_empty,
     check_optimizer,
     check_scheduler,
+    check_weights,
     place,
 )
 from nnlab_helpers.train.history import History, Row
@@ -69,25 +71,29 @@ def fit(
         optimizer: holds the model's parameters. `torch.optim.Adam(..., fused=True)` gives the same training with
             less work between steps, about 1.5 times as fast for small networks on a CPU. None if `step` updates
             the weights itself (a GAN's two players).
-        step: `step(model, batch)` -> the mean loss over the batch as a scalar tensor, or a dict of such means with
-            "loss" among them. Default: `supervised(loss)`.
+        step: `step(model, batch)` -> the mean of the losses of the batch's samples as a scalar tensor, or a dict of
+            such means with "loss" among them. Default: `supervised(loss)`.
         loss: `loss(output, y)` -> a scalar, for the default step. Default: cross-entropy.
         scheduler: changes the learning rate once per epoch or once per update (`scheduler_per="step"`).
             `ReduceLROnPlateau` is stepped per epoch with the validation loss (without a `val_loader`: the training
             loss).
         scheduler_per: "epoch" or "step".
         accumulate: batches per update. Each counts by its samples, so that the gradient equals that of one big batch
-            (up to rounding, and but for batch normalisation), also for a ragged or missing last one.
+            (up to rounding), also for a ragged or missing last one. It does so where the loss is a plain mean over the
+            samples: not with batch normalisation, class weights or `ignore_index`, and not for a sum.
         clip_norm: the largest norm of the whole gradient; longer ones are scaled down (Pascanu et al., 2013).
-        early_stopping: when to stop; the best epoch's weights are then in the model, however the run ends.
+        early_stopping: when to stop; the best epoch's weights are then in the model, however the run ends but for
+            an error.
         hooks: functions of one `Event`, called after each epoch, or objects with any of the methods `on_start`,
-            `on_update`, `on_epoch`, `on_end`. They observe: what they return is ignored, and the model's mode and
-            torch's random state are put back after them.
+            `on_update`, `on_epoch`, `on_end`. They observe: what they return is ignored, and the model's mode,
+            the random states and the place in the loaders (a `TensorLoader`'s epoch, a `DataLoader`'s generator) are
+            put back after them.
         amp: mixed precision on CUDA: bfloat16 where the GPU has it, else float16 with a gradient scaler. On any
             other device it changes nothing.
         device: where to train; the model moves there. Default: where the model is.
         checkpoint: a file, written after each epoch, from which the run can go on.
-        resume: go on from `checkpoint` if it exists, and end bit for bit where an uninterrupted run would have.
+        resume: go on from `checkpoint` if it exists, and end bit for bit where an uninterrupted run would have
+            (of worker processes and of objects without a `state_dict` it knows nothing).
         progress: show a progress bar (silent where TQDM_DISABLE=1).
 
     Returns:
@@ -95,10 +101,11 @@ def fit(
 
     Raises:
         ValueError: nothing to train, an empty loader, an optimizer of another model, arguments that contradict each
-            other, a checkpoint of another architecture.
+            other, a checkpoint of another architecture or of a run with other parts.
         TypeError: a step that returns no loss, or a hook that is none.
-        FloatingPointError: a loss turned NaN or infinite. Losses are looked at every 50 batches and at the end of
-            the epoch, since each look makes a GPU wait; the message names the batch in which it began.
+        FloatingPointError: a loss, or at the end of an epoch a weight, turned NaN or infinite. Losses are looked at
+            every 50 batches and at the end of the epoch, since each look makes a GPU wait; the message names the batch
+            in which it began.
 
     Example:
         >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)                      # doctest: +SKIP
@@ -107,6 +114,8 @@ def fit(
         [0.941, 0.958, 0.966]
     """
     check_arguments(epochs, accumulate, clip_norm, early_stopping, val_loader, checkpoint, resume)
+    if optimizer is None and step is None:
+        raise ValueError("without an optimizer nothing is learnt: pass one, or a step that updates the weights itself")
     check_optimizer(model, optimizer, accumulate=accumulate > 1, clip_norm=clip_norm is not None, amp=amp)
     check_scheduler(scheduler, scheduler_per, optimizer)
     step = choose_step(step, loss)
@@ -121,13 +130,17 @@ def fit(
     parts = {"optimizer": optimizer, "scheduler": scheduler, "scaler": scaler, "early_stopping": early_stopping}
     parts |= {"train_loader": loader_state(train_loader), "val_loader": loader_state(val_loader)}
     if resume and checkpoint is not None and Path(checkpoint).exists():
-        history.rows = load_checkpoint(checkpoint, model, **parts)["history"]
+        content = load_checkpoint(checkpoint, model, **parts)
+        if scheduler is None and content["scheduler"] is not None:
+            raise ValueError(f"the run in {checkpoint} had a scheduler: pass one like it to go on")
+        history.rows = content["history"]
     epoch, updates = len(history), 0
+    loaders = [state for state in parts.values() if isinstance(state, (TensorLoader, GeneratorState))]
 
     def tell(moment: Moment, values: Mapping[str, Any] = MappingProxyType({})) -> None:
         if listeners.listen(moment):
             shown = MappingProxyType(dict(values))
-            listeners.call(Event(moment, model, optimizer, epoch, updates, shown, history))
+            listeners.call(Event(moment, model, optimizer, epoch, updates, shown, history), *loaders)
 
     optim: Any = optimizer or NoOptimizer()
     tell("start")
@@ -170,6 +183,7 @@ def fit(
                 bar.batches(len(group))
             check_not_empty(means.samples, "train_loader", epoch)
             row: Row = {"epoch": epoch} | {f"train_{name}": value for name, value in means.read().items()}
+            check_weights(model, epoch)
 
             if val_loader is not None:
                 with precision.autocast():

@@ -7,6 +7,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+REMEDY = (
+    "Try a smaller learning rate first (a tenth), then clip_norm=1.0; look for log(0), a division by zero or NaN in "
+    "the data; cross-entropy wants raw logits, not softmax. If weights are NaN by now, build the model anew or load a "
+    "checkpoint."
+)
 LOOK_EVERY = 50  # batches between looks at the losses: each look waits for the device
 
 
@@ -76,8 +81,4 @@ class Means:
 
 def not_finite(value: float, where: str, batch: int) -> str:
     """What to say, and what to try, when a loss is NaN or infinite."""
-    return (
-        f"the loss became {value} in {where}, batch {batch}. Try a smaller learning rate first (a tenth), then "
-        "clip_norm=1.0; look for log(0), a division by zero or NaN in the data; cross-entropy wants raw logits, not "
-        "softmax. The weights are spoiled: build the model anew or load a checkpoint."
-    )
+    return f"the loss became {value} in {where}, batch {batch}. {REMEDY}"

@@ -19,11 +19,16 @@ def supervised(loss: Loss = F.cross_entropy) -> Step:
     The accuracy, in [0, 1], joins where outputs are logits `[N, C]` and labels whole numbers `[N]`.
 
     Args:
-        loss: `loss(output, y)` -> the mean loss over the batch, a scalar.
+        loss: `loss(output, y)` -> the mean of the losses of the samples in the batch, a scalar.
+
+    Raises:
+        ValueError: (when the step is called) a batch is not a pair.
     """
 
     def step(model: nn.Module, batch: Any) -> dict[str, Tensor]:
         try:
+            if isinstance(batch, Mapping):
+                raise TypeError("its keys would be taken for x and y")
             x, y = batch
         except (TypeError, ValueError):
             raise ValueError(

@@ -84,10 +84,18 @@ class EarlyStopping:
 
     def state_dict(self) -> dict[str, Any]:
         """What has been seen so far, for a checkpoint."""
-        return {"best": self.best, "mark": self.mark, "waited": self.waited, "weights": self.weights}
+        seen = {"best": self.best, "mark": self.mark, "waited": self.waited, "weights": self.weights}
+        return {"monitor": self.monitor, "mode": self.mode, **seen}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
+        """Go on from what `state_dict` gave.
+
+        Raises:
+            ValueError: another column was watched, or the other way round.
+        """
+        if (state["monitor"], state["mode"]) != (self.monitor, self.mode):
+            watched = f"{state['monitor']!r} ({state['mode']})"
+            raise ValueError(f"it watched {watched}, this one watches {self.monitor!r} ({self.mode})")
         self.best, self.mark, self.waited, self.weights = (state[k] for k in ("best", "mark", "waited", "weights"))
 
     def __repr__(self) -> str:
