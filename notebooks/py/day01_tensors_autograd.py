@@ -264,9 +264,9 @@ assert slope_weight < 0
 
 # %% [markdown]
 # > **Predict.** To feel the slope in 2 directions we worked out the loss 3 times: once here, once per nudge. Day 6's
-# > network for reading digits has three layers, with the inputs and outputs noted below, and a number to adjust for each
-# > pair of an input and an output, plus one for each output. How often would you have to work out its loss to take a
-# > *single* step? And how long would that take, at a thousand losses a second?
+# > network for reading digits has three layers, with the inputs and outputs noted below, and a number to adjust for
+# > each pair of an input and an output, plus one for each output. How often would you have to work out its loss to take
+# > a *single* step? And how long would that take, at a thousand losses a second?
 
 # %%
 layers = [(784, 256), (256, 256), (256, 10)]      # (inputs, outputs) of each
@@ -277,8 +277,8 @@ assert numbers > 250_000 and minutes > 4
 
 # %% [markdown]
 # **What happened.** Once here and once per number: more than a quarter of a million losses for one step, and training
-# takes thousands of steps. Nobody would train anything that way. We need the slope in all directions for about the price
-# of one.
+# takes thousands of steps. Nobody would train anything that way. We need the slope in all directions for about the
+# price of one.
 #
 # ## All slopes at once
 #
@@ -449,9 +449,9 @@ assert leaf.grad == 2**16
 
 
 # %% [markdown]
-# **What happened.** The slope is right, and the number of messages is a catastrophe. The first pair of messages triggers
-# four, these trigger eight, and so on. With 100 doublings this computer would not finish before the sun goes out, and
-# networks use every number many times over.
+# **What happened.** The slope is right, and the number of messages is a catastrophe. The first pair of messages
+# triggers four, these trigger eight, and so on. With 100 doublings this computer would not finish before the sun goes
+# out, and networks use every number many times over.
 #
 # The cure is patience: **a number waits until all its messages are in, and then passes on their sum, once.** For that
 # the numbers must be visited in the right order, each after everything that was made from it. Forwards, every number
@@ -650,7 +650,7 @@ print(f"fifteen at once: {whole[0]:8.2f} {whole[1]:8.2f}")
 print(f"three times five:{line.grad[0].item():8.2f} {line.grad[1].item():8.2f}")
 
 # %% [markdown]
-# Close, but not it. Divide one by the other and you see what is wrong: three *averages* were added up, so the sum is
+# Not the same. Divide one by the other and you see what is wrong: three *averages* were added up, so the sum is
 # three times too large. Dividing each batch's loss by the number of batches before its `backward` mends it.
 
 # %%
@@ -810,9 +810,9 @@ assert weight.requires_grad and not renewed.requires_grad
 #
 # ### Exercise: one step by hand ★☆☆
 #
-# Write `one_step(weight, bias, x, y, learning_rate)`: one step downhill on the mean squared error of the line
-# `weight * x + bias`. `weight`, `bias` and `learning_rate` are plain Python numbers, `x` and `y` tensors `[N]`. Return
-# the new weight and the new bias (numbers or tensors, as you like). Use `backward`, or the formula from above; both are fine.
+# Write `one_step(weight, bias, x, y, learning_rate)`: one step downhill on the mean squared error of the line `weight *
+# x + bias`. `weight`, `bias` and `learning_rate` are plain Python numbers, `x` and `y` tensors `[N]`. Return the new
+# weight and the new bias (numbers or tensors, as you like). Use `backward`, or the formula from above; both are fine.
 #
 # Example: with `weight = 0`, `bias = 0`, one sample `x = [2]`, `y = [1]` and a rate of 0.1, the mistake is -1, the two
 # slopes are -4 and -2, and the step leads to 0.4 and 0.2.
@@ -847,7 +847,7 @@ for step in range(101):
 
 # %% [markdown]
 # For the pictures and the experiments that follow, the same loop once more as a function that takes down its path.
-# Mind the last line: it empties the letterboxes by multiplying them with 0. We will abuse that in a minute.
+# Mind the last line of the loop: it empties the letterboxes by multiplying them with 0. We will abuse that in a minute.
 
 # %%
 def descend(rate, steps=100, keep=0.0):
@@ -949,9 +949,10 @@ assert height_after(0.2) < height_after(0.05) < height_after(0.36)
 assert height_after(0.38) > height_after(0.38, steps=0)
 
 # %% [markdown]
-# **What happened.** Four times the rate was much faster. But with 0.36 the walker hardly gets anywhere, and with 0.38
+# **What happened.** Four times the rate was much faster. But 0.36 is slower than even the smallest rate, and with 0.38
 # the loss, after one last good step for the bias, *climbs*, step after step, for ever. There is a sharp border between
-# the two, and you can work it out. Along the weight our valley is a parabola, `c * distance²`, with slope `2 * c * distance`. A step makes
+# the two, and you can work it out. Along the weight our valley is a parabola, `c * distance²`, with slope `2 * c *
+# distance`. A step makes
 #
 # ```
 # new distance = distance - rate * 2 * c * distance = (1 - 2 * c * rate) * distance
@@ -1029,7 +1030,7 @@ assert steps_needed(keep=0.6) < steps_needed(keep=0.0)
 
 # %% [markdown]
 # The bug, with a little friction, beats the correct program. Polyak described it in 1964, as a heavy ball; today it is
-# called **momentum**. It is one of the two ideas inside Adam, the optimiser you will use from day 6 on.
+# called **momentum**. It is one of the two ideas inside Adam, which you will use from day 4 on and take apart on day 6.
 #
 # ## Break it on purpose: change what the trail remembers
 #
@@ -1049,9 +1050,9 @@ except RuntimeError as error:
 
 # %% [markdown]
 # **What happened.** Not at all. Read the message slowly: a tensor that the gradient computation needs was modified in
-# place; it is an output of `exp`; it has been changed once ("version 1") since it was kept ("version 0"). PyTorch counts
-# the changes, and would rather stop than hand you a wrong gradient. Had the line been `grown = grown + 1`, with a new
-# tensor for the result, all would be well:
+# place; it is an output of `exp`; it has been changed once ("version 1") since it was kept ("version 0"). PyTorch
+# counts the changes, and would rather stop than hand you a wrong gradient. Had the line been `grown = grown + 1`, with
+# a new tensor for the result, all would be well:
 
 # %%
 grown = z.exp()
@@ -1063,14 +1064,15 @@ print([round(slope, 3) for slope in z.grad.tolist()])
 # %% [markdown]
 # ## Recap
 #
-# - **Shapes.** Read from the right; sizes are equal or 1. A column against a row makes a table, without an error: a loss
-#   computed from `[N, 1]` and `[N]` is the one to watch for.
+# - **Shapes.** Read from the right; sizes are equal or 1. A column against a row makes a table, without an error: a
+#   loss computed from `[N, 1]` and `[N]` is the one to watch for.
 # - **The way back.** Every result remembers what it was made from and with which local slopes. Walking back in order,
 #   multiplying along the trail and adding where trails meet, gives all slopes at once. You built it, and it agreed with
 #   PyTorch.
 # - **Letterboxes.** Gradients add up until you empty them. That gives you big batches on small machines, and, when
 #   forgotten, a marble that never rests.
-# - **The step.** `weight = weight - learning_rate * gradient`, under `no_grad`, with legs neither too short nor too long.
+# - **The step.** `weight = weight - learning_rate * gradient`, under `no_grad`, with legs neither too short nor too
+#   long.
 #
 # ## What to try next
 #
@@ -1089,7 +1091,7 @@ print([round(slope, 3) for slope in z.grad.tolist()])
 #   published the algorithm in 1970, for tracking rounding errors.
 # - B. T. Polyak, "Some methods of speeding up the convergence of iteration methods", 1964: the marble with friction.
 # - A. Karpathy, *micrograd*, 2020: the small engine that inspired this lesson's.
-# - A. G. Baydin et al., "Automatic differentiation in machine learning: a survey", *JMLR* 18, 2018: everything about the
-#   way back, and its mirror image, the way forward.
+# - A. G. Baydin et al., "Automatic differentiation in machine learning: a survey", *JMLR* 18, 2018: everything about
+#   the way back, and its mirror image, the way forward.
 #
 # [Day 2: can arrays alone learn? →](day02_numpy_network.ipynb)

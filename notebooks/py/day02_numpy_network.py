@@ -116,7 +116,7 @@ h, logits = forward(params, X)
 for name, array in [("X", X), *params.items(), ("h", h), ("logits", logits)]:
     print(f"{name:7} {array.shape}")
 print(f"{sum(array.size for array in params.values())} numbers to learn")
-print(f"right before any training: {(logits.argmax(axis=1) == y).mean():.1%}")
+print(f"share right, untrained: {(logits.argmax(axis=1) == y).mean():.1%}")
 
 
 # %% [markdown]
@@ -152,7 +152,7 @@ print("scores 1000, 1001, 1002 ", large)
 #
 # The way out is the very fact that you used to predict: only differences count.
 # Subtract the row's largest score from all of its scores. The probabilities stay as
-# they were, the largest exponent is now $e^0 = 1$, and what underflows to zero was
+# they were, the largest exponential is now $e^0 = 1$, and what underflows to zero was
 # negligible anyway.
 
 # %%
@@ -592,7 +592,7 @@ assert min(fresh_accuracy) > 0.95
 # ### What did the hidden units become?
 #
 # Each hidden unit sees the plane through one tanh of one weighted sum: a ramp along a
-# straight line. Here are the eight whose voice in `W2` is loudest.
+# straight line. Here are the eight whose voice in `W2` is loudest, over the same plane as above.
 
 # %%
 side = np.linspace(-1.3, 1.3, 80)
@@ -838,7 +838,6 @@ assert set(best) == {1} and (final[:, 3:] > np.log(3)).all()
 fig, ax = plt.subplots()
 for seed in range(3):
     ax.loglog(rates, final[seed], "o", color="C0")
-ax.loglog(rates, final.mean(axis=0), color="C0")
 ax.axhline(np.log(3), color="gray", linestyle="--")
 ax.text(15, 0.5, "guessing: ln 3", color="gray")
 ax.set(xlabel="learning rate", ylabel="mean loss, last 50 of 500 steps")
@@ -849,10 +848,10 @@ plt.show()
 # %% [markdown]
 # **What happened.** Too low a rate crawls. Too high a rate does not leave the network
 # ignorant, but *sure and wrong*: each step jumps across the valley and lands higher up
-# on the other side, and the scores grow. No `nan` appeared, and that is thanks to the shifted softmax. Of these five, only 1 does well in 500
-# steps. Five rates are a coarse net: between 1 and 10 the outcome jumps about, and some
-# rates there do better than 1, others far worse. A shook because at rate 1 some steps
-# already jump across the valley.
+# on the other side, and the scores grow. No `nan` appeared, and that is thanks to the
+# shifted softmax. Of these five, only 1 does well in 500 steps. Five rates are a coarse
+# net: between 1 and 10 the outcome jumps about, and some rates there do better than 1,
+# others far worse. A shook because at rate 1 some steps already jump across the valley.
 #
 # ### Exercise: try many rates ★★☆
 #

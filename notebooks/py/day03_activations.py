@@ -13,10 +13,11 @@
 #
 # *Reading: about 30 minutes. Running: under 30 seconds on two CPU cores. Builds on [day 2](day02_numpy_network.ipynb).*
 #
-# Between any two layers of a network stands a small function that bends each number a little, or cuts it off. It has no
-# weights and learns nothing. Take it out, and a network of a hundred layers is worth exactly as much as one of a single
-# layer. Choose it badly, and ten layers learn nothing at all, although every line of the program is right. Today you see
-# both happen, and you learn to measure the trouble before you train.
+# Between any two layers of a network stands a small function that bends each number a little, or cuts it off: the
+# **activation function**. What goes into it is the **pre-activation**, `z`. It has no weights and learns nothing. Take
+# it out, and a network of a hundred layers is worth exactly as much as one of a single layer. Choose it badly, and ten
+# layers learn nothing at all, although every line of the program is right. Today you see both happen, and you learn to
+# measure the trouble before you train.
 #
 # **By the end you can**
 #
@@ -120,8 +121,10 @@ def forward(layers, x, activation, kept=None):
 # that we chose this start and no other: near the end of the day it will matter a great deal.
 #
 # The loss is the cross-entropy of day 2, one number per network. Their sum goes to `torch.autograd.grad`, which returns
-# the gradients instead of filing them in `.grad`, so there is nothing to zero. Each network's gradient depends on its own
-# loss alone, because they share no weights.
+# the gradients instead of filing them in `.grad`, so there is nothing to zero. Each network's gradient depends on its
+# own loss alone, because they share no weights.
+#
+# Each step below looks at 100 points drawn at random, and no longer at all of them: cheaper, and a little noisier.
 
 # %%
 def losses(scores, y):
@@ -216,8 +219,8 @@ plt.show()
 # ## Three questions are enough
 #
 # How much did that network know? Ask it about three points: the origin, one step along $x_1$ and one step along $x_2$.
-# If it can only do straight things, then everything else follows: the answer at the origin is a bias, and what each step
-# changed is a row of weights.
+# If it can only do straight things, then everything else follows: the answer at the origin is a bias, and what each
+# step changed is a row of weights.
 
 # %%
 probes = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], device=device)
@@ -231,9 +234,9 @@ print(f"largest difference over all points and networks: {gap:.0e}")
 assert gap < 1e-3 and size > 200 * (weight[0].numel() + bias[0].numel())
 
 # %% [markdown]
-# The difference printed is rounding. Six numbers, guessed from three questions, give the answers of the whole network on
-# all 600 points. Depth alone bought nothing: three layers, or a hundred, without a bend **are** one layer. Does the same
-# trick work on the network with ReLU?
+# The difference printed is rounding. Six numbers, guessed from three questions, give the answers of the whole network
+# on all 600 points. Depth alone bought nothing: three layers, or a hundred, without a bend **are** one layer. Does the
+# same trick work on the network with ReLU?
 
 # %% tolerance={"rtol": 0.3}
 answers = forward(bent, probes, relu)
@@ -274,11 +277,11 @@ check("day03.collapse", collapse)
 # ## Six bends
 #
 # Almost any bend will do: a network with one wide enough hidden layer can come as close as you like to any continuous
-# function on a bounded region (Cybenko, 1989, for the sigmoid; Leshno and others, 1993, for every bend that is not a
-# polynomial). Which one you take decides how easily it *learns*. Six of them cover nearly everything you will meet.
-# Each takes a line or two, and the first, ReLU, stands above already. **LeakyReLU** lets a hundredth of the negative
-# side through. **Sigmoid** squeezes every number into (0, 1). **GELU** multiplies `z` by the chance that a normally
-# distributed number lies below it.
+# function on a closed and bounded region (Cybenko, 1989, for the sigmoid; Leshno and others, 1993, for every bend that
+# is not a polynomial). Which one you take decides how easily it *learns*. Six of them cover nearly everything you will
+# meet. Each takes a line or two, and the first, ReLU, stands above already. **LeakyReLU** lets a hundredth of the
+# negative side through. **Sigmoid** squeezes every number into (0, 1). **GELU** multiplies `z` by the chance that a
+# normally distributed number lies below it.
 
 # %%
 def leaky_relu(z, slope=0.01):
@@ -309,9 +312,9 @@ assert value.item() == 0 and slope.isnan()
 
 
 # %% [markdown]
-# **What happened.** The value is fine: one divided by infinity is 0. The slope is `nan`, not a number, because on the way
-# back autograd multiplies that 0 by infinity. One such number in a batch poisons every weight that it reaches,
-# and the forward pass gives no warning. The remedy costs a few characters: below −80 the sigmoid is 0 to 34 digits, so we
+# **What happened.** The value is fine: one divided by infinity is 0. The slope is `nan`, not a number, because on the
+# way back autograd multiplies that 0 by infinity. One such number in a batch poisons every weight that it reaches, and
+# the forward pass gives no warning. The remedy costs a few characters: below −80 the sigmoid is 0 to 34 digits, so we
 # need not go further. With it come two more functions for free. **Tanh** is the same curve, stretched to (−1, 1), and
 # **Swish** (also called SiLU) lets the sigmoid decide how much of `z` passes.
 
@@ -385,9 +388,9 @@ assert min(slope_of(F.gelu, z).max(), slope_of(F.silu, z).max()) > 1
 # %% [markdown]
 # Three families. *Squashers*, sigmoid and tanh, are flat on both sides. *Rectifiers*, ReLU and LeakyReLU, are two
 # straight pieces: full slope on the right, none or next to none on the left. *Smooth rectifiers*, GELU and Swish, round
-# off the corner, dip below zero, and are for a short stretch steeper than 1. One number stands out: the sigmoid passes
-# on a quarter of the gradient, and that is its best day. At zero, where units tend to start, GELU and Swish pass on
-# half.
+# off the corner, dip below zero, overshoot a slope of 1 and settle back to it. One number stands out: the sigmoid
+# passes on a quarter of the gradient, and that is its best day. At zero, where units tend to start, GELU and Swish pass
+# on half.
 #
 # ### Exercise: the slope of LeakyReLU ★☆☆
 #
@@ -408,9 +411,9 @@ check("day03.leaky_relu_grad", leaky_relu_grad)
 # ### Exercise: the slope of a newcomer ★★☆
 #
 # In 2019 a student proposed **Mish**: $\;m(z) = z \cdot \tanh(s(z))$ with the softplus $s(z) = \log(1 + e^z)$. Find its
-# derivative on paper, with the product rule and the chain rule, and write it as a function of a tensor `z` of any shape.
-# You need two slopes on the way: that of tanh is $1 - \tanh^2$, and that of the softplus is an old friend of today; find
-# out which. For orientation: at $z = 0$ the answer is 0.6, far right it tends to 1, far left to 0.
+# derivative on paper, with the product rule and the chain rule, and write it as a function of a tensor `z` of any
+# shape. You need two slopes on the way: that of tanh is $1 - \tanh^2$, and that of the softplus is an old friend of
+# today; find out which. For orientation: at $z = 0$ the answer is 0.6, far right it tends to 1, far left to 0.
 # `torch.tanh`, `torch.sigmoid` and `F.softplus` are at hand. (Autograd would do it too. Use it to check yourself.)
 
 # %%
@@ -448,15 +451,15 @@ assert final["Sigmoid"].min() > 20 * others.max()
 fig, ax = plt.subplots(figsize=(7, 3.8))
 for name, loss in spiral_loss.items():
     plot_band(ax, torch.arange(0, 301, 10), loss, name)
-ax.set(yscale="log", xlabel="training step", ylabel="loss (nats, log scale)")
+ax.set(yscale="log", xlabel="training step", ylabel="loss (log scale)")
 ax.set_title("Five bends learn the spiral, the sigmoid has hardly begun")
 label_lines(ax)
 plt.show()
 
 # %% [markdown]
 # The band around each line reaches from the worst to the best of the three starts. Now something real: 3,000 of the
-# handwritten digits of MNIST, and 1,000 others that the networks never train on. A digit is 784 brightnesses, divided by
-# 255 so that they lie between 0 and 1.
+# handwritten digits of MNIST, and 1,000 others that the networks never train on. A digit is 784 brightnesses, divided
+# by 255 so that they lie between 0 and 1.
 
 # %%
 digits = load_images("mnist", "train")
@@ -500,7 +503,7 @@ plt.show()
 
 # %% tolerance={"rtol": 0.04}
 layers = make_layers([784, 64, 64, 10])
-train(layers, sigmoid, x, y, rate=1.2, steps=150)
+train(layers, sigmoid, x, y, rate=1.2, steps=100)
 slower = learned["Sigmoid"][:, -1]
 faster = accuracy(layers, sigmoid, x_new, y_new).cpu()
 print("sigmoid at rate 0.3:", spread(slower))
@@ -516,10 +519,11 @@ assert rest.mean() - faster.mean() < (rest.mean() - slower.mean()) / 2
 #
 # A unit is **saturated** when it sits on a flat part of its curve: its output is stuck at an end, and its slope is next
 # to nothing. We call a tanh unit saturated at an image when its output is beyond ±0.95. At the start there is no reason
-# for that, unless someone forgets to divide the pixels by 255.
+# for that, unless what goes into it is far too large: because the weights start too large, or because someone forgets
+# to divide the pixels by 255. Let it be the weights.
 #
-# > **Predict.** Pixels from 0 to 255 instead of 0 to 1, everything else the same. What share of the tanh outputs is
-# > beyond ±0.95?
+# > **Predict.** The first layer's weights start 255 times larger, everything else is the same. What share of the tanh
+# > outputs is beyond ±0.95?
 
 # %%
 def first_tanh(layers, x):
@@ -529,15 +533,17 @@ def first_tanh(layers, x):
     return tanh(kept[0].detach())
 
 
-layers = make_layers([784, 64, 64, 10])
-outputs = {"pixels 0 to 1": first_tanh(layers, x)}
-outputs["pixels 0 to 255"] = first_tanh(layers, 255 * x)
+usual, loud = make_layers([784, 64, 64, 10]), make_layers([784, 64, 64, 10])
+with torch.no_grad():
+    loud[0][0].mul_(255)  # the first layer's weights
+outputs = {"usual weights": first_tanh(usual, x)}
+outputs["255 times larger"] = first_tanh(loud, x)
 for name, out in outputs.items():
     saturated = (out.abs() > 0.95).float().mean()
     slope = (1 - out**2).mean()
-    print(f"{name:15}  saturated {saturated:.3f}   mean slope {slope:.3f}")
-assert (outputs["pixels 0 to 255"].abs() > 0.95).float().mean() > 0.9
-assert (outputs["pixels 0 to 1"].abs() > 0.95).float().mean() < 0.01
+    print(f"{name:16}  saturated {saturated:.3f}   mean slope {slope:.3f}")
+assert (outputs["255 times larger"].abs() > 0.95).float().mean() > 0.9
+assert (outputs["usual weights"].abs() > 0.95).float().mean() < 0.01
 assert 0.005 < slope < 0.02  # of the last one: what the tanh lets through
 
 # %%
@@ -547,31 +553,35 @@ for ax, (name, out) in zip(axes, outputs.items(), strict=True):
     ax.bar(torch.linspace(-0.975, 0.975, 40), 100 * share, width=0.05)
     ax.set(xlabel="output of a tanh unit", title=name)
 axes[0].set_ylabel("share of outputs (%)")
-title = "Unscaled pixels push the units against the walls"
+title = "Weights too large push the units against the walls"
 fig.suptitle(title, fontweight="bold", x=0.01, ha="left")
 plt.show()
 
 # %% tolerance={"atol": 10, "rtol": 0.05}
-scaled, unscaled = make_layers([784, 64, 64, 10]), make_layers([784, 64, 64, 10])
-train(scaled, tanh, x, y, rate=0.1, steps=150)
-train(unscaled, tanh, 255 * x, y, rate=0.1, steps=150)
-fine = accuracy(scaled, tanh, x_new, y_new)
-stuck = accuracy(unscaled, tanh, 255 * x_new, y_new)
-print("pixels 0 to 1:  ", spread(fine))
-print("pixels 0 to 255:", spread(stuck))
-assert fine.min() > stuck.max() + 0.1
+read, moved = {}, {}
+for name, layers in {"usual weights": usual, "255 times larger": loud}.items():
+    before = layers[0][0].detach().clone()
+    train(layers, tanh, x, y, rate=0.1, steps=150)
+    read[name] = accuracy(layers, tanh, x_new, y_new)
+    change = (layers[0][0].detach() - before).norm() / before.norm()
+    moved[name] = 100 * change.item()
+    print(f"{name:16} ", spread(read[name]), f"  weights moved by {moved[name]:.3f} %")
+assert read["usual weights"].min() > read["255 times larger"].max() + 0.1
+assert moved["usual weights"] > 10 and moved["255 times larger"] < 0.1
 
 
 # %% [markdown]
 # **What happened.** Nearly every output is at a wall from the start, and of the gradient only about a hundredth passes
-# through the layer, the mean slope above. The digits are the same, the rate is the same, and the network stays far
-# behind. No error, no warning. This is one reason why inputs are normalised, which is a large part of day 5.
+# through the layer, the mean slope above. The first layer hardly moves from where it started, and only the layers
+# behind it learn. The digits are the same, the rate is the same, and the network stays far behind. No error, no
+# warning. (Pixels up to 255 put the units at the same walls, and do something else besides: they make the first layer's
+# gradient larger. Day 5 shows what comes of that.)
 #
 # ### Exercise: how much is saturated? ★☆☆
 #
-# Now for sigmoids. `a` holds the *outputs* of sigmoid units, `[N, units]`, each between 0 and 1. Return the share of its
-# entries, a number from 0 to 1, that lie closer than `edge` to either end of that range. With `edge=0.05`,
-# `[[0.01, 0.5], [0.99, 0.9]]` gives 0.5.
+# Now for sigmoids. `a` holds the *outputs* of sigmoid units, `[N, units]`, each between 0 and 1. Return the share of
+# its entries, a number from 0 to 1, that lie closer than `edge` to either end of that range. With `edge=0.05`, `[[0.01,
+# 0.5], [0.99, 0.9]]` gives 0.5.
 
 # %%
 def saturated_fraction(a, edge=0.05):
@@ -798,8 +808,8 @@ check("day03.gradient_left", gradient_left)
 # %% [markdown]
 # ## Break it on purpose: ten layers that do not train
 #
-# Now train these deep networks: 120 steps, rate 0.1, everything equal but the bend. (LeakyReLU behaves like ReLU here and
-# sits this one out.) For each we also ask whether it tells the 1,000 new digits apart at all.
+# Now train these deep networks: 120 steps, rate 0.1, everything equal but the bend. (LeakyReLU behaves like ReLU here
+# and sits this one out.) For each we also ask whether it tells the 1,000 new digits apart at all.
 #
 # > **Predict.** The gradients above are all you need. Which of the five learn?
 
@@ -829,15 +839,15 @@ assert [name for name in blind if blind[name]] == ["Sigmoid", "GELU", "Swish"]
 
 # %% [markdown]
 # **What happened.** Exactly as the gradients foretold. Tanh, of all things, is the one that learns well. The sigmoid
-# network gives a single answer to a thousand different digits: not only is no gradient coming down, no image is coming up
-# either, because ten squeezes in a row have made all inputs alike. And GELU and Swish fail with it.
+# network gives a single answer to a thousand different digits: not only is no gradient coming down, no image is coming
+# up either, because ten squeezes in a row have made all inputs alike. And GELU and Swish fail with it.
 #
 # That should make you suspicious. The bends of today's largest networks do not survive ten layers?
 #
 # ## It was the start, too
 #
-# They do. It is our start that does not suit them: weights of deviation $1/\sqrt{n}$ keep the spread of a signal only if
-# the bend has slope 1 around zero, as tanh has. ReLU throws half of every signal away, and He and colleagues (2015)
+# They do. It is our start that does not suit them: weights of deviation $1/\sqrt{n}$ keep the spread of a signal only
+# if the bend has slope 1 around zero, as tanh has. ReLU throws half of every signal away, and He and colleagues (2015)
 # proposed to make up for it: multiply all starting weights by $\sqrt 2$. One number changes; nothing else.
 #
 # > **Predict.** Who is rescued? Who is not?
@@ -870,8 +880,8 @@ assert max(low) < 0.2 < min(high) and len(low) == 4
 
 # %% [markdown]
 # **What happened.** ReLU, GELU and Swish are rescued, and the sigmoid is not. In the figure each point is one network:
-# to the right the gradient at its first layer *before* training, upwards what it had learned *after* it. On the left
-# edge nothing learns, on the right everything does, whatever the bend is called. You could have known it without
+# to the right the gradient at its first layer *before* training, upwards what it had learned *after* it. Left of
+# 10⁻⁴ nothing learns, on the right everything does, whatever the bend is called. You could have known it without
 # training at all. The sigmoid stays on the left; no modest factor repairs a slope of a quarter.
 #
 # So a bend alone is neither good nor bad: bend, start and depth belong together. Day 16 comes back to the start, and
@@ -880,10 +890,10 @@ assert max(low) < 0.2 < min(high) and len(low) == 4
 # ## Recap
 #
 # - Without a bend, layers collapse: three questions gave us six numbers that replaced the whole network.
-# - Six bends in three families: squashers, rectifiers, smooth rectifiers. Their **slope** decides what learning is like;
-#   in shallow networks five of them were hard to tell apart, and the sixth wanted a higher rate.
-# - **Saturated** (stuck at a wall, often because inputs are too large) and **dead** (silent for every image, from a rate
-#   too high or a bias too low) are things you can count, before and during training.
+# - Six bends in three families: squashers, rectifiers, smooth rectifiers. Their **slope** decides what learning is
+#   like; in shallow networks five of them were hard to tell apart, and the sixth wanted a higher rate.
+# - **Saturated** (stuck at a wall, because weights or inputs are too large) and **dead** (silent for every image, from
+#   a rate too high or a bias too low) are things you can count, before and during training.
 # - Through a deep network the gradient shrinks by a factor *per layer*. Measure it at the first layer before you train.
 #
 # In practice: ReLU to begin with, a LeakyReLU with more than a hundredth of slope if many units die, GELU or Swish in
@@ -900,9 +910,10 @@ assert max(low) < 0.2 < min(high) and len(low) == 4
 # ## References
 #
 # - Cybenko (1989), *Approximation by superpositions of a sigmoidal function*: one hidden layer of sigmoids can come as
-#   close as you like to any continuous function on a bounded region. Leshno, Lin, Pinkus and Schocken (1993): so can any
-#   activation that is not a polynomial.
-# - Hochreiter (1991), diploma thesis, and Bengio, Simard and Frasconi (1994): gradients shrink exponentially with depth.
+#   close as you like to any continuous function on a closed and bounded region. Leshno, Lin, Pinkus and Schocken
+#   (1993): so can any activation that is not a polynomial.
+# - Hochreiter (1991), diploma thesis, and Bengio, Simard and Frasconi (1994): gradients shrink exponentially with
+#   depth.
 # - Glorot and Bengio (2010), *Understanding the difficulty of training deep feedforward neural networks*: sigmoids
 #   saturate in the top layer early in training; a start that preserves spread helps.
 # - Nair and Hinton (2010); Glorot, Bordes and Bengio (2011), *Deep sparse rectifier neural networks*: ReLU trains deep

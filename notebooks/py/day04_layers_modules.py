@@ -11,8 +11,8 @@
 # %% [markdown]
 # # Day 4: what goes in, and what comes out?
 #
-# *Reading: about 40 minutes. Running: under 30 seconds on two CPU cores. Builds on [day 1](day01_tensors_autograd.ipynb)
-# and [day 3](day03_activations.ipynb).*
+# *Reading: about 40 minutes. Running: under 30 seconds on two CPU cores. Builds on [day
+# 1](day01_tensors_autograd.ipynb) and [day 3](day03_activations.ipynb).*
 #
 # `mat1 and mat2 shapes cannot be multiplied (8x16 and 24x4)`. If you write networks, you will meet this sentence before
 # lunch. PyTorch offers over a hundred ready-made layers, and no one remembers them all. There is no need to. Four
@@ -50,8 +50,8 @@ use_style()
 # %% [markdown]
 # ## Look first: the shapes of the world
 #
-# Before asking a layer what it takes, look at what there is to give. A plucked string is a row of numbers. A picture has
-# rows and columns. A film has time as well.
+# Before asking a layer what it takes, look at what there is to give. A plucked string is a row of numbers. A picture
+# has rows and columns. A film has time as well.
 
 # %%
 time = torch.linspace(0, 1, 200)
@@ -77,9 +77,9 @@ for ax in axes:
 plt.show()
 
 # %% [markdown]
-# Layers want two more dimensions in front of these. The first counts the **samples** of a batch, because networks look at
-# many at once. The second counts the **channels**: the numbers that belong to the same place. A stereo recording has two
-# channels, a colour photo three, ours have one. The layout is always
+# Layers want two more dimensions in front of these. The first counts the **samples** of a batch, because networks look
+# at many at once. The second counts the **channels**: the numbers that belong to the same place. A stereo recording has
+# two channels, a colour photo three, ours have one. The layout is always
 #
 # ```
 # [N, C, L]          N sounds,   C channels, L moments
@@ -102,7 +102,7 @@ assert one_film.shape == (1, 1, 8, 28, 28)
 #
 # Here is the whole plan of the day as a function. It feeds random numbers of a given shape to a layer and takes down
 # what came out and how many numbers the layer has to learn. It also asks the layer twice with the same input, in
-# *training mode* and in *evaluation mode*, and notes whether the answers differ. Every module has these two modes;
+# *training mode* and in *evaluation mode*, and notes whether the answers differ. Every layer has these two modes;
 # `.train()` and `.eval()` switch between them.
 
 # %%
@@ -127,11 +127,11 @@ def ask(layer, *sizes):
 # %% [markdown]
 # ## Linear: every input to every output
 #
-# You built this one yourself on day 2. `nn.Linear(4, 3)` takes four numbers per sample and gives three. Each of the three
-# is a weighted sum of all four, plus a bias.
+# You built this one yourself on day 2. `nn.Linear(4, 3)` takes four numbers per sample and gives three. Each of the
+# three is a weighted sum of all four, plus a bias.
 #
-# > **Predict.** How many numbers does it learn? And what happens to an input with more dimensions, such as 8 sentences of
-# > 12 words with 4 numbers each?
+# > **Predict.** How many numbers does it learn? And what happens to an input with more dimensions, such as 8 sentences
+# > of 12 words with 4 numbers each?
 
 # %%
 ask(nn.Linear(4, 3), 8, 4)
@@ -143,8 +143,8 @@ assert torch.allclose(linear(x), x @ linear.weight.T + linear.bias, atol=1e-6)
 
 # %% [markdown]
 # **What happened.** Four weights and a bias for each of three outputs. A linear layer works on the *last* dimension and
-# treats everything before it as "many samples". The count does not depend on how many there are. Note the weight's shape:
-# outputs first, `[3, 4]`, which is why the formula has a transpose in it.
+# treats everything before it as "many samples". The count does not depend on how many there are. Note the weight's
+# shape: outputs first, `[3, 4]`, which is why the formula has a transpose in it.
 #
 # ## Convolution: the same small window everywhere
 #
@@ -159,13 +159,13 @@ ask(nn.Conv2d(1, 6, 5), 8, 1, 28, 28)       # window of 5 x 5
 ask(nn.Conv3d(1, 6, 5), 8, 1, 8, 28, 28)    # window of 5 x 5 x 5
 
 # %% [markdown]
-# The 200 became 196: a window of 5 fits only where it does not hang over the edge, so 4 positions are lost. There are two
-# knobs for that. **Padding** adds zeros at both ends. The **stride** lets the window jump. For each direction
+# The 200 became 196: a window of 5 fits only where it does not hang over the edge, so 4 positions are lost. There are
+# two knobs for that. **Padding** adds zeros at both ends. The **stride** lets the window jump. For each direction
 #
 # $$\text{out} = \left\lfloor \frac{\text{in} + 2 \cdot \text{padding} - \text{window}}{\text{stride}} \right\rfloor + 1 .$$
 #
-# > **Predict.** How many parameters does `nn.Conv2d(3, 6, 5)` have? How many would it have for photos of 1000 by 1000?
-# > And a linear layer from the same small photo to an output of the same size?
+# > **Predict.** How many parameters does `nn.Conv2d(3, 6, 5)` have, on colour photos of 28 by 28? How many would it
+# > have for photos of 1000 by 1000? And a linear layer from such a small photo to an output of the same size?
 
 # %%
 ask(nn.Conv2d(3, 6, 5), 8, 3, 28, 28)
@@ -193,8 +193,8 @@ assert agrees
 # %% [markdown]
 # ## Pooling: less of it
 #
-# After a convolution one often wants fewer, larger steps. **Pooling** replaces each window by its maximum or its mean. It
-# has nothing to learn. Windows do not overlap unless you ask for it: the stride is the window's size.
+# After a convolution one often wants fewer, larger steps. **Pooling** replaces each window by its maximum or its mean.
+# It has nothing to learn. Windows do not overlap unless you ask for it: the stride is the window's size.
 
 # %%
 tiles = torch.tensor([[1.0, 2, 0, 0], [3, 4, 0, 8], [0, 0, 5, 5], [0, 4, 5, 5]])
@@ -231,8 +231,8 @@ assert all(row[2][:2] == [8, 6] and row[3] == 0 for row in catalogue[-10:])
 # ## Reading in order: RNN, LSTM, GRU
 #
 # A convolution sees a few neighbours. To understand a sentence you need to remember how it began. A **recurrent** layer
-# reads one word after the other and keeps a *note*, the **hidden state**: a row of numbers that it rewrites at each word
-# from the word and the old note.
+# reads one word after the other and keeps a *note*, the **hidden state**: a row of numbers that it rewrites at each
+# word from the word and the old note.
 
 # %%
 sentences = torch.randn(8, 12, 4, device=device)    # 8 sentences of 12 words
@@ -252,12 +252,12 @@ assert torch.allclose(outputs[:, -1], last[0])
 # per layer: `[layers, N, H]`. Use the first to say something about each word, the second to say something about the
 # sentence.
 #
-# The plain RNN forgets fast, for the reason you measured on day 3: its note passes through one tanh per word. The
-# **LSTM** has a second note, the *cell*, that passes through none, and three gates that decide what to forget, write
-# and show. The **GRU** does with two gates and one note.
+# The plain RNN forgets fast, as the gradients of day 3 faded: its note passes through one tanh and one matrix per word.
+# The **LSTM** has a second note, the *cell*, that passes through none, and three gates that decide what to forget,
+# write and show. The **GRU** does with two gates and one note.
 #
-# > **Predict.** The RNN above computes one new row of 16 from word and note. An LSTM computes four such rows (three gates
-# > and a proposal), a GRU three. What does that do to the number of parameters?
+# > **Predict.** The RNN above computes one new row of 16 from word and note. An LSTM computes four such rows (three
+# > gates and a proposal), a GRU three. What does that do to the number of parameters?
 
 # %%
 for layer in (nn.RNN, nn.LSTM, nn.GRU):
@@ -322,7 +322,7 @@ check("day04.predict_shapes", predict_shapes)
 # %% [markdown]
 # ## Normalisation: who is compared with whom?
 #
-# On day 3 the inputs of a layer could drift to where its bend saturates. Normalisation pulls them back: subtract the
+# On day 3 the inputs of a bend could lie where it saturates. Normalisation pulls them back: subtract the
 # mean, divide by the standard deviation. Then the layer may scale and shift the result per channel with two learned
 # numbers, so that nothing is lost for good. Four kinds share this formula and differ in a single point: *over which
 # entries* mean and deviation are taken.
@@ -477,10 +477,10 @@ assert torch.allclose(norm(x), by_hand)                # weight 1 and bias 0 so 
 # %% [markdown]
 # ## Dropout: silence by lot
 #
-# **Dropout** draws a lot for each number and replaces it with 0 with probability `p`. Each training step therefore trains
-# another thinned-out network, and no unit can rely on one particular neighbour. Afterwards, in evaluation mode, everybody
-# may speak. But then twice as many would speak as in training (for `p = 0.5`), and the next layer would get a sum
-# twice as large as it is used to.
+# **Dropout** draws a lot for each number and replaces it with 0 with probability `p`. Each training step therefore
+# trains another thinned-out network, and no unit can rely on one particular neighbour. Afterwards, in evaluation mode,
+# everybody may speak. But then twice as many would speak as in training (for `p = 0.5`), and the next layer would get a
+# sum twice as large as it is used to.
 #
 # > **Predict.** Ten thousand ones go through `nn.Dropout(0.3)`. Which values come out in training? What is their mean?
 
@@ -550,11 +550,11 @@ for layer in net:
 # %% [markdown]
 # ### Exercise: add dropout and see what it does ★★☆
 #
-# Back to the lots. `dropout_effect(first, second, x, p, runs)` gets two linear layers, inputs `x` `[N, D]`, a probability
-# and a number of runs. Build the network *first, ReLU, dropout with `p`, second*. Return two tensors: its outputs on `x`
-# in `runs` calls in training mode, `[runs, N, out]`, and its output in evaluation mode, `[N, out]`. Then try it, with
-# `dropout_effect(nn.Linear(4, 32), nn.Linear(32, 1), torch.randn(5, 4), 0.5, 200)`: how far do the outputs of a single
-# sample spread, and where is their mean?
+# Back to the lots. `dropout_effect(first, second, x, p, runs)` gets two linear layers, inputs `x` `[N, D]`, a
+# probability and a number of runs. Build the network *first, ReLU, dropout with `p`, second*. Return two tensors: its
+# outputs on `x` in `runs` calls in training mode, `[runs, N, out]`, and its output in evaluation mode, `[N, out]`. Then
+# try it, with `dropout_effect(nn.Linear(4, 32), nn.Linear(32, 1), torch.randn(5, 4), 0.5, 200)`: how far do the outputs
+# of a single sample spread, and where is their mean?
 
 # %%
 def dropout_effect(first, second, x, p, runs):
@@ -565,8 +565,8 @@ def dropout_effect(first, second, x, p, runs):
 check("day04.dropout_effect", dropout_effect)
 
 # %% [markdown]
-# The inside of a network is no secret. A module knows its parameters by name, and the name says where each of them lives:
-# `4.weight` is the weight of the layer at position 4.
+# The inside of a network is no secret. A module knows its parameters by name, and the name says where each of them
+# lives: `4.weight` is the weight of the layer at position 4.
 
 # %%
 for name, p in net.named_parameters():
@@ -629,7 +629,7 @@ assert torch.equal(twin.eval()(x), net.eval()(x))  # same seed, same network
 # Call a model, `net(x)`, and never `net.forward(x)`: the call does a little more than that, as you will see on later
 # days.
 #
-# Parameters can be **frozen**: with `requires_grad = False` they get no gradient, and the optimizer leaves them alone.
+# Parameters can be **frozen**: with `requires_grad = False` they get no gradient, and no training step moves them.
 # That is how one keeps what a network already knows and trains only a new end.
 
 # %%
@@ -677,7 +677,9 @@ check("day04.normed_network", normed_network)
 # ## Break it on purpose: layers in a plain list
 #
 # A number of hidden layers that may vary: put them in a list, what else? The network below learns to add its eight
-# inputs. The middle layers stand in a Python list in one case and in an `nn.ModuleList` in the other.
+# inputs. The middle layers stand in a Python list in one case and in an `nn.ModuleList` in the other. (The
+# **optimizer** is handed the model's parameters; its `step()` is day 1's `weight -= rate * gradient`, for all of them
+# at once.)
 #
 # > **Predict.** Does the first one raise an error? Does its loss fall? What is different?
 
@@ -724,8 +726,8 @@ for container in (list, nn.ModuleList):
 #
 # A network is trained on batches, but one day somebody wants a prediction for one sample.
 #
-# > **Predict.** The network takes `[N, 1]`. What happens with a sample of shape `[1]`? And with a batch of one, `[1, 1]`,
-# > in training mode?
+# > **Predict.** The network takes `[N, 1]`. What happens with a sample of shape `[1]`? And with a batch of one, `[1,
+# > 1]`, in training mode?
 
 # %%
 net.eval()
@@ -738,8 +740,8 @@ alone = sample.unsqueeze(0)  # [1, 1]: a batch of one
 print("with unsqueeze(0):", list(alone.shape), "->", list(net(alone).shape))
 
 # %% [markdown]
-# Some layers (Linear, the convolutions) are tolerant and take a sample without its batch. Others are not, so do not rely
-# on it: **one sample is a batch of one**, and `unsqueeze(0)` makes it one. Now in training mode:
+# Some layers (Linear, the convolutions) are tolerant and take a sample without its batch. Others are not, so do not
+# rely on it: **one sample is a batch of one**, and `unsqueeze(0)` makes it one. Now in training mode:
 
 # %%
 net.train()
@@ -752,11 +754,12 @@ except ValueError as error:
 assert "more than 1 value per channel" in refused
 
 # %% [markdown]
-# **What happened.** Read the message: more than one value *per channel*. BatchNorm compares each value with the others of
-# its channel in the batch. Alone, the mean is the value itself and the variance is zero: every input would come out as 0.
-# PyTorch refuses, and rightly so.
+# **What happened.** Read the message: more than one value *per channel*. BatchNorm compares each value with the others
+# of its channel in the batch. Alone, the mean is the value itself and the variance is zero: every input would come out
+# as 0. PyTorch refuses, and rightly so.
 #
-# You will meet this message at a strange moment: at the end of the first epoch, after all went well.
+# You will meet this message at a strange moment: after all went well, at the end of the first **epoch**, which is one
+# pass over all training points.
 
 # %%
 sizes = [len(batch) for batch in torch.randn(101, 1).split(20)]
@@ -864,8 +867,8 @@ def train(model, epochs=80, batch_size=20, learning_rate=0.01):
 
 
 # %% [markdown]
-# The four lines in the middle are those of day 1, except that an **optimizer** now does the step. It is given the
-# parameters, and `Adam` chooses a step length for each of them; how, you will see on day 6.
+# The four lines in the middle are those of day 1, except that an optimizer does the step: `Adam` this time, which
+# chooses a step length for each parameter; how, you will see on day 6.
 #
 # > **Predict.** Two networks of the same size: one with batch normalisation and dropout, one without. Which comes
 # > closer to the truth? Three starts each.
@@ -894,7 +897,7 @@ assert max(final["plain"]) - floor < 0.3 * (best_line - floor)
 fig, ax = plt.subplots()
 for k, (name, three) in enumerate(runs.items()):
     for seed, (_, history) in enumerate(three):
-        ax.plot(range(1, 81), [val for _, val in history], color=PALETTE[k],
+        ax.plot(range(1, 81), [val for _, val in history], color=PALETTE[k + 2],
                 linewidth=1.2, label=name if seed == 0 else None)
 for height, name in ((best_line, "best line"), (floor, "truth")):
     ax.plot([1, 80], [height] * 2, "--", color="gray", linewidth=1, label=name)
@@ -924,7 +927,8 @@ assert curves["with both"].std() < curves["plain"].std()
 # **What happened.** Both beat the straight line, and the plain network covers most of the way down to the truth, below
 # which one gets by luck alone. The one with all the extras does *worse*, and the two columns tell in which way: it does
 # not even fit the points it was trained on. Dropout and batch normalisation are not medicine for everyone. Dropout
-# helps large networks that would otherwise learn their data by heart; ours is small. And a BatchNorm over 20 random
+# helps large networks that would otherwise learn their data by heart; ours is small, and it neither helps nor harms
+# (take it out and see). But a BatchNorm over 20 random
 # points gives each batch a slightly different ruler: whether a point lies left or right of the *batch's* mean depends
 # on who else was drawn. In deep networks a little of that noise may even help. Here, where every point is a single
 # number, it blurs the only thing there is to know. Measure, with more than one seed, before you add a layer.

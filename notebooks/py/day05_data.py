@@ -58,8 +58,8 @@ use_style()
 # %% [markdown]
 # ## Seventy thousand digits
 #
-# The MNIST digits were written by about 500 people, half of them clerks, half of them pupils: 60,000 to learn from and
-# 10,000 to be tested with. They come with this course, so nothing is downloaded.
+# The MNIST digits were written by hand, half of them by clerks of the Census Bureau, half of them by pupils: 60,000 to
+# learn from, and 10,000 by *other* people to be tested with. They come with this course, so nothing is downloaded.
 
 # %%
 digits = load_images("mnist", "train")
@@ -246,8 +246,9 @@ for name, prepare in ways.items():
 # %% [markdown]
 # Look at the third row: digits are mostly black, so "-1 to 1" puts most pixels at -1. Its mean is nowhere near zero.
 #
-# Now the same small network four times: same start, same batches, same learning rate, one pass over 3,000 digits. To
-# tell luck from effect, everything is done with three seeds.
+# Now the same small network four times: same start, same batches, same learning rate, one **epoch**, which is one pass
+# over all 3,000 digits. The network is an **MLP**, a multi-layer perceptron: linear layers with a bent line between
+# them, as on day 2. To tell luck from effect, everything is done with three seeds.
 
 # %%
 def train_small(x, y, seed=0, epochs=1, augment=None):
@@ -299,19 +300,44 @@ fig, ax = plt.subplots(figsize=(7, 3.2))
 for name in ("0 to 1", "-1 to 1", "standardised"):
     smooth = losses[name].reshape(3, 10, 6).mean(dim=2)  # means over six batches
     plot_band(ax, range(3, 60, 6), smooth, name)
-ax.set(xlabel="batch of 50 digits", ylabel="cross-entropy (nats)")
-ax.set_title("Centred inputs with a spread of one learn fastest")
+ax.set(xlabel="number of the batch (50 digits each)", ylabel="cross-entropy")
+ax.set_title("Inputs with a spread of one learn fastest")
 label_lines(ax)
 plt.show()
 late = {name: losses[name][:, 30:].mean() for name in losses}
 assert late["standardised"] < min(late["0 to 1"], late["-1 to 1"])
 
+# %% [markdown]
+# **What happened.** The network is the same, and so is the rate. Standardised inputs win with every seed. But between
+# "0 to 1" and "standardised" *two* things changed, the centre and the spread. Which of them did it? There is one way to
+# find out: change one at a time.
+#
+# > **Predict.** Which helps "0 to 1" more, subtracting the mean or dividing by the deviation? And does it help "-1 to
+# > 1" to subtract its mean?
+
+# %% tolerance={"atol": 4, "rtol": 0.1}
+steps = {
+    "0 to 1, centred": lambda images: images.float() / 255 - mean,
+    "0 to 1, spread": lambda images: images.float() / 255 / std,
+    "-1 to 1, centred": lambda images: 2 * (images.float() / 255 - mean),
+}
+for name, prepare in steps.items():
+    nets = [train_small(prepare(train_images), y, seed)[0] for seed in range(3)]
+    accuracy[name] = [score(net, prepare(val_images), val_y) for net in nets]
+for name in ("0 to 1", *steps, "-1 to 1", "standardised"):
+    print(f"{name:16}", "  ".join(f"{a:.1%}" for a in accuracy[name]))
+better = {name: [b - a for a, b in zip(accuracy[name.split(",")[0]], accuracy[name],
+                                       strict=True)] for name in steps}
+assert max(better["0 to 1, centred"]) < 0.02
+assert min(better["0 to 1, spread"]) > 0.08
+assert min(better["-1 to 1, centred"]) > 0.01
+
 
 # %% [markdown]
-# **What happened.** The network is the same, and so is the rate. Standardised inputs win with every seed. The two
-# halfway houses lack one thing each: "0 to 1" the spread, "-1 to 1" the centre. Why does the centre matter? The
-# gradient of a weight is the input times something. If nearly all inputs have the same sign, all weights of a unit are
-# pushed the same way in each step, and can only zigzag to where they should be.
+# **What happened.** From 0 to 1 the spread does it, and the centre alone does nothing: a mean of 0.13 is small. From -1
+# to 1 the centre helps, because there the mean (-0.74) is larger than the spread (0.62). Nearly all pixels then act
+# together as *one* large input that every image shares and that tells nothing, and the steps are spent on it first. So
+# standardise, which takes care of both.
 #
 # And the raw bytes? They guess. The inputs are 255 times larger, so are the gradients, and the first steps threw the
 # weights far away. *The usual rates are meant for inputs of the usual size.* What is left of the network can be
@@ -556,6 +582,7 @@ check("day05.same_or_not", SameOrNot)
 #
 # A 5 moved by two pixels is still a 5. **Augmentation** changes each training image a little, differently every time it
 # is seen, and so teaches the network what does *not* matter. `nnlab_helpers.augment` changes whole batches at once.
+# (`Erase` covers a rectangle with black: you see it only where it meets the digit.)
 
 # %%
 kinds = {"shift": Shift(4), "rotate": Rotate(25),
@@ -600,8 +627,8 @@ for a, b in zip(models, shifted, strict=True):
 # %% [markdown]
 # **What happened.** The first network loses about a third of its hits when digits move by up to two pixels: to an MLP
 # pixel 300 has nothing to do with pixel 301. The second had to learn it, and on moved digits it is far ahead. On plain
-# ones it is a little behind after five epochs: it has the harder task. Day 7 builds a network that need not be taught
-# this.
+# ones it is no better after five epochs, rather a little behind: it has the harder task. Day 7 builds a network that
+# need not be taught this.
 #
 # ### Why nobody flips digits
 #
@@ -613,7 +640,7 @@ for a, b in zip(models, shifted, strict=True):
 some = [(digits.labels == c).nonzero()[0].item() for c in (2, 3, 5, 6, 7, 9)]
 both = torch.cat([digits.images[some], digits.images[some].flip(-1)])
 show_images(both, ["", "", "", "", "", ""] + ["?"] * 6, columns=6,
-            title="In the mirror: a 2 that is none, a 5 that might be a 2")
+            title="In the mirror: a 2 that is none, a 3 that might be a 5")
 plt.show()
 
 # %% tolerance={"atol": 5, "rtol": 0.2}
@@ -624,13 +651,17 @@ per_class = torch.stack([hits[:, val_y == c].float().mean() for c in range(10)])
 fig, ax = plt.subplots(figsize=(7, 2.6))
 ax.bar(range(10), per_class * 100)
 ax.set(xlabel="digit", ylabel="read correctly (%)", xticks=range(10), ylim=(0, 100))
-ax.set_title("In a mirror most digits are lost")
+ax.set_title("In a mirror more than half are lost, and nearly every 3 and 5")
 plt.show()
 print(f"plain {score(models[0], val_x, val_y):.1%}, mirrored {hits.float().mean():.1%}")
 assert hits.float().mean() < 0.5 and per_class[[3, 5]].max() < 0.3
+assert per_class[[2, 4, 6, 8, 9]].min() > 0.4
 
 
 # %% [markdown]
+# **What happened.** More than half of all digits are lost, and nearly every 3 and 5: a mirrored 3 opens to the other
+# side, and the networks read it as a 5 or an 8. Most of 2, 4, 6, 8 and 9 survive.
+#
 # A network that meets mirrored digits in training should cope with them. But what does it pay?
 
 # %% tolerance={"atol": 3, "rtol": 0.1}
@@ -650,7 +681,7 @@ for plain_net, flip_net in zip(models, flippers, strict=True):
 
 # %% [markdown]
 # **What happened.** With every seed the flips cost points on the digits that really occur. The network spends units on
-# shapes that nobody writes, and a mirrored 2 comes close to a 5. Augment with changes that *could have happened*, and
+# shapes that nobody writes, and a mirrored 3 comes close to a 5. Augment with changes that *could have happened*, and
 # that leave the label true. For digits: shift, turn a little. Not mirror, and not a half turn either, or a 6 is a 9.
 #
 # ### Exercise: move a batch ★★★
@@ -765,8 +796,8 @@ check("day05.train_and_val", train_and_val)
 # Images and labels travel in separate tensors. Shuffle one of them, or each in an order of its own, and nothing
 # complains.
 #
-# > **Predict.** What is the training loss after three passes over digits whose labels were shuffled? Remember what ten
-# > even guesses cost.
+# > **Predict.** What is the training loss after three epochs on digits whose labels were shuffled? (Guessing evenly
+# > among three classes cost $\ln 3 \approx 1.10$ on day 2. And among ten?)
 
 # %% tolerance={"atol": 4, "rtol": 0.15}
 slipped_y = y[torch.randperm(len(y), generator=generator).to(device)]
@@ -813,8 +844,8 @@ chosen = digits.take(torch.cat([splits.train, splits.val]))
 by_size = {}
 for size in sizes:
     x = chosen.resize(size).images.to(device).float().div_(255)
-    mean, std = x[:3_000].mean(), x[:3_000].std()  # statistics of training
-    x.sub_(mean).div_(std).mul_(28 / size)  # in place; the same length for all
+    centre, spread = x[:3_000].mean(), x[:3_000].std()  # statistics of training
+    x.sub_(centre).div_(spread).mul_(28 / size)  # in place; the same length for all
     nets = [train_small(x[:3_000], y, seed, epochs=2)[0] for seed in range(3)]
     by_size[size] = torch.tensor([score(net, x[3_000:], val_y) for net in nets])
     print(f"{size:2} pixels: first layer {size * size * 64:6} weights,",
@@ -915,7 +946,7 @@ assert train_seconds < slow_seconds
 # ## Recap
 #
 # - **Look first**: counts, a grid, averages, one image as numbers, and a baseline. Then bring inputs to mean 0 and
-#   deviation 1, with bytes made floats *before* you divide.
+#   deviation 1; if two things change at once, change one at a time to see which it was.
 # - **Split first**, stratified, into three. Statistics, choices of inputs and duplicates are the three leaks: whatever
 #   has seen the test set cannot be tested with it.
 # - A **`Dataset`** answers `len` and `[i]`, a **`DataLoader`** makes batches. Subsets share their data set and its
@@ -934,8 +965,7 @@ assert train_seconds < slow_seconds
 #
 # ## References
 #
-# - LeCun, Bottou, Orr, Müller (1998), *Efficient BackProp*: why inputs should be centred and of equal spread, with the
-#   argument about signs used above.
+# - LeCun, Bottou, Orr, Müller (1998), *Efficient BackProp*: why inputs should be centred and of equal spread.
 # - Ambroise, McLachlan (2002), *Selection bias in gene extraction on the basis of microarray gene-expression data*:
 #   choosing genes on all samples made useless predictors look nearly perfect.
 # - Zech and others (2018), *Variable generalization performance of a deep learning model to detect pneumonia in chest

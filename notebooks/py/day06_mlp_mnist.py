@@ -155,9 +155,9 @@ assert abs(loss.item() - math.log(10)) < 0.2, "an untrained network should guess
 
 
 # %% [markdown]
-# **What happened.** Ten even guesses give $\log 10$, and the network starts next to it. That is worth a look whenever you
-# start a training run: a first loss far above $\log C$ for $C$ classes means that the network is sure of something before
-# it has seen anything, and a first loss far below means that the answer has leaked into the question.
+# **What happened.** Ten even guesses give $\log 10$, and the network starts next to it. That is worth a look whenever
+# you start a training run: a first loss far above $\log C$ for $C$ classes means that the network is sure of something
+# before it has seen anything, and a first loss far below means that the answer has leaked into the question.
 
 # %% [markdown]
 # ### Exercise: cross-entropy from logits ★★☆
@@ -192,10 +192,12 @@ check("day06.cross_entropy", cross_entropy)
 # $$\hat m = \frac{m}{1 - \beta_1^t}, \qquad \hat v = \frac{v}{1 - \beta_2^t}, \qquad
 # w \leftarrow w - \eta\, \frac{\hat m}{\sqrt{\hat v} + \epsilon}$$
 #
-# The usual values are $\beta_1 = 0.9$, $\beta_2 = 0.999$, $\epsilon = 10^{-8}$. Numerator and denominator are both of the
-# gradient's size, so the step is at most about $\eta$ long, whatever the gradient.
+# The usual values are $\beta_1 = 0.9$, $\beta_2 = 0.999$, $\epsilon = 10^{-8}$. Numerator and denominator are both of
+# the gradient's size, so the step is at most about $\eta$ long, whatever the gradient. (Only one large gradient after a
+# long silence makes a longer one, of about $3\eta$.)
 #
-# > **Predict.** Two weights, gradients 100 and 0.001, learning rate 0.01. How far does each move in the very first step?
+# > **Predict.** Two weights, gradients 100 and 0.001, learning rate 0.01. How far does each move in the very first
+# > step?
 
 # %%
 g = torch.tensor([100.0, 0.001])
@@ -268,10 +270,8 @@ def evaluate(model, loader):
 
 
 # %% [markdown]
-# (`fused=True` computes the same step for all weights in one go, which is a good deal faster.)
-#
-# > **Predict.** After one pass over 55,000 digits, how many in a hundred unseen ones will it read correctly? And after
-# > five?
+# > **Predict.** After one epoch, which is one pass over 55,000 digits, how many in a hundred unseen ones will it read
+# > correctly? And after five?
 
 # %% tolerance={"atol": 0.6, "rtol": 0.3}
 optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
@@ -297,9 +297,9 @@ plt.show()
 
 # %% [markdown]
 # **What happened.** One pass takes the network from guessing to the first line of the table; the other four bring only
-# the last few points. Look at the gap too. In the first epoch the training loss is the *higher* of the two, because it is
-# an average over a network that was still learning, while validation looks at the finished one. By the fifth epoch the
-# order has turned round: the network now knows its training digits better than new ones. Keep an eye on that gap.
+# the last few points. Look at the gap too. In the first epoch the training loss is the *higher* of the two, because it
+# is an average over a network that was still learning, while validation looks at the finished one. By the fifth epoch
+# the order has turned round: the network now knows its training digits better than new ones. Keep an eye on that gap.
 #
 # ### The package does the same
 #
@@ -376,7 +376,8 @@ check("day06.repaired_loop", repaired_loop)
 # ## Open the drawer, once
 #
 # Five epochs, one architecture, no tuning: the test set has influenced nothing. Now it may speak. A share measured on
-# 10,000 digits is itself uncertain: if the true accuracy is $a$, its standard error is $\sqrt{a(1-a)/10000}$.
+# 10,000 digits is itself uncertain: if the true accuracy is $a$, its standard error is $\sqrt{a(1-a)/10000}$,
+# and of a hundred such shares about 95 lie within two standard errors of the truth.
 
 # %% tolerance={"atol": 0.6, "rtol": 0.2}
 test_loader = TensorLoader(test_digits, batch_size=1_000, **common)
@@ -420,20 +421,21 @@ scattered = torch.bincount(torch.randint(90, (int(mistakes.sum()),)), minlength=
 by_chance = scattered.sort(descending=True).values[:18].sum() / scattered.sum()
 print(f"the 18 fullest of 90 pairs hold {share:.1%} of the mistakes;"
       f" scattered at random they would hold {by_chance:.1%}")
-assert share > by_chance + 0.05, "the title no longer holds"
+assert share > max(0.5, by_chance + 0.05), "the title no longer holds"
 
 # %% [markdown]
 # ### The mistakes themselves
 #
-# A count says how often, a picture says why. Here are those mistakes of which the network was *most certain*; "4 as 9"
-# is a 4 that it took for a 9.
+# A count says how often, a picture says why. Here are ten mistakes as they come, and the ten of which the network was
+# *most certain*; "4 as 9" is a 4 that it took for a 9.
 
 # %%
 wrong = (guess != test_digits.labels).nonzero().flatten()
-worst = wrong[confidence[wrong].argsort(descending=True)][:20]
-captions = [f"{test_digits.labels[i]} as {guess[i]}" for i in worst.tolist()]
-show_images(test_digits.images[worst], captions, title="Wrong, and sure of it")
-plt.show()
+surest_first = wrong[confidence[wrong].argsort(descending=True)]
+for title, some in {"Wrong": wrong[:10], "Wrong, and sure of it": surest_first[:10]}.items():
+    captions = [f"{test_digits.labels[i]} as {guess[i]}" for i in some.tolist()]
+    show_images(test_digits.images[some], captions, columns=10, title=title)
+    plt.show()
 
 # %% tolerance={"atol": 15, "rtol": 0.5}
 sure = (confidence[wrong] > 0.9).float().mean().item()
@@ -449,11 +451,11 @@ assert history[-1]["train_accuracy"] > 0.975
 # %% [markdown]
 # ## One image, please
 #
-# In use there is rarely a batch. The network still wants one: `[1, 1, 28, 28]`, a batch of a single image. And it must be
-# normalised as in training.
+# In use there is rarely a batch. The network still wants one: `[1, 1, 28, 28]`, a batch of a single image. And it must
+# be normalised as in training.
 
 # %%
-one = test_digits.images[int(worst[0])]  # uint8, [1, 28, 28]
+one = test_digits.images[int(surest_first[0])]  # uint8, [1, 28, 28]
 x = normalize(one.float().div(255).unsqueeze(0)).to(device)  # [1, 1, 28, 28]
 belief = predict(model, x)[0].cpu()  # [10]
 
@@ -524,15 +526,19 @@ hasty_loss, _ = train_one_epoch(hasty, fifty_batches, hasty_optimizer)
 after = first_weights.abs().max().item()
 print(f"largest weight: {before:.2f} before, {after:.1f} after 50 steps")
 print(f"mean loss on the way: {hasty_loss:.1f} (even guesses: {math.log(10):.1f})")
+hidden = hasty[:3](images)  # [1000, units], after the first ReLU
+dead = (hidden == 0).all(dim=0).float().mean().item()
+print(f"first-layer units that never answer: {dead:.1%}")
 assert after > 10 * before
 assert hasty_loss > math.log(10)
+assert dead > 0.5
 
 
 # %% [markdown]
-# **What happened.** Each step was longer than the weights themselves. The careful spread of the starting weights was
-# overwritten by the first few batches (`detach()` shares the memory, so `first_weights` showed it), and the loss went
-# above that of a network which guesses. When the mean loss of a first epoch is above $\log C$, divide the rate by ten
-# before you look for anything cleverer.
+# **What happened.** The first steps were longer than the weights themselves. The careful spread of the starting weights
+# was overwritten by the first few batches (`detach()` shares the memory, so `first_weights` showed it), the loss went
+# above that of a network which guesses, and most of the first layer died, as with the raw bytes of day 5. When the mean
+# loss of a first epoch is above $\log C$, divide the rate by ten before you look for anything cleverer.
 #
 # ### Exercise: a rate that decays ★☆☆
 #
@@ -551,8 +557,10 @@ check("day06.decayed_rate", decayed_rate)
 # %% [markdown]
 # ## Overfitting, seen
 #
-# Give the same network only 1,000 digits, and time. It has 270,000 parameters for them: enough to learn every one by
-# heart. To look often costs time too, so 2,000 of the validation digits have to do here.
+# A network **overfits** when it learns the training examples themselves and no longer what they have in common: it gets
+# better on them, and worse on new ones. Give the same network only 1,000 digits, and time. It has 270,000 parameters
+# for them: enough to learn every one by heart. To look often costs time too, so 2,000 of the validation digits have to
+# do here.
 #
 # > **Predict.** Sketch three curves over 20 epochs: the loss on the 1,000, and loss and accuracy on the 2,000 that it
 # > never sees. Do loss and accuracy on new digits turn at the same epoch?
@@ -602,16 +610,20 @@ last = runs[:, -1, 1]
 for seed in range(3):
     print(f"seed {seed}: validation loss {lowest[seed]:.2f} at its best,"
           f" {last[seed]:.2f} at the end; training loss {runs[seed, -1, 0]:.3f}")
+then = runs[range(3), best_epoch, 2]  # the accuracies where the loss was lowest
+print("accuracy there and at the end:",
+      ", ".join(f"{a:.1%} / {b:.1%}" for a, b in zip(then, runs[:, -1, 2], strict=True)))
 assert (last > 1.1 * lowest).all(), "the loss on new digits rises again, in every seed"
 assert (runs[:, -1, 0] < 0.02).all(), "the training digits are known by heart"
 peak = runs[:, :, 2].max(dim=1).values  # the best accuracy of each seed
 assert (runs[:, -1, 2] > peak - 0.02).all(), "accuracy does not turn with the loss"
+assert (runs[:, -1, 2] > then - 0.005).all(), "and it has lost nothing since"
 
 # %% [markdown]
 # **What happened.** The training loss goes to nothing. The validation loss falls, turns, and climbs again in every
-# seed, while validation accuracy keeps what it has reached. The two do not contradict each other: the network makes no
-# *more* mistakes, it makes much the same ones with growing certainty, and the logarithm charges for certainty. If you
-# use its probabilities, it has become worse; if you use its answers alone, it has not.
+# seed, while validation accuracy keeps what it has reached, and may even gain a little. The two do not contradict each
+# other: the network makes no *more* mistakes, but it makes them with growing certainty, and the logarithm charges for
+# certainty. If you use its probabilities, it has become worse; if you use its answers alone, it has not.
 
 # %% [markdown]
 # ## Stop in time
@@ -634,8 +646,8 @@ _ = careful.load_state_dict(best_weights)
 
 # %% tolerance={"atol": 0.05, "rtol": 0.25}
 final_loss, _ = evaluate(careful, unseen)
-print(f"validation loss {final_loss:.2f} with the best weights back,"
-      f" {last[0]:.2f} after all 20 epochs")
+print(f"stopped after {ran} epochs; validation loss {final_loss:.2f} with the best"
+      f" weights back, {last[0]:.2f} after all 20 epochs")
 assert ran < 16
 assert abs(final_loss - best_loss) < 1e-6, "these are not the best epoch's weights"
 assert final_loss < last[0]
@@ -644,7 +656,8 @@ assert final_loss < last[0]
 # %% [markdown]
 # **What happened.** It stopped well before epoch 20, and the weights we kept are those of the best epoch and not of the
 # last. Two things go wrong here most often: keeping `state_dict()` without a copy (it points at the live weights, which
-# go on changing), and forgetting to put the best weights back.
+# go on changing), and forgetting to put the best weights back. And stop on the number that you care about: judged by
+# answers alone, the network of epoch 20 above was no worse.
 #
 # ### Exercise: when to stop ★★☆
 #
@@ -664,14 +677,14 @@ check("day06.early_stop", early_stop)
 # %% [markdown]
 # ## Recap
 #
-# - **The loss** is mean surprise, $-\log p$ of the truth, computed from logits. An untrained network starts at $\log C$;
-#   start every project by checking that.
+# - **The loss** is mean surprise, $-\log p$ of the truth, computed from logits. An untrained network starts at $\log
+#   C$; start every project by checking that.
 # - **Adam** moves each weight by at most about the learning rate, in a direction smoothed over steps. **The loop** is
 #   zero, predict, measure, backward, step; validation is the same loop with the learning taken out.
 # - **Curves** tell whether it learns, the **confusion matrix** what it mixes up, the **worst mistakes** why. A test
 #   accuracy has an error bar.
-# - **Overfitting** shows in the validation loss first. Keep the best weights, and save them as a `state_dict` that is
-#   loaded with `weights_only=True`.
+# - **Overfitting** shows in the validation loss first, in the accuracy late or never. Keep the best weights, and save
+#   them as a `state_dict` that is loaded with `weights_only=True`.
 #
 # ## What to try next
 #
@@ -684,6 +697,6 @@ check("day06.early_stop", early_stop)
 # - LeCun, Bottou, Bengio, Haffner (1998), *Gradient-based learning applied to document recognition*: the digits, the
 #   networks that read cheques, and the error rates that everyone has compared with since.
 # - Kingma, Ba (2015), *Adam: a method for stochastic optimization*: the two averages and their correction.
-# - Guo, Pleiss, Sun, Weinberger (2017), *On calibration of modern neural networks*: accurate networks are far too sure of
-#   themselves, and loss overfits before accuracy does.
+# - Guo, Pleiss, Sun, Weinberger (2017), *On calibration of modern neural networks*: accurate networks are far too sure
+#   of themselves, and loss overfits before accuracy does.
 # - Prechelt (1998), *Early stopping, but when?*: compares stopping rules; slower ones gain little and cost much time.

@@ -50,21 +50,22 @@ use_style()
 # %% [markdown]
 # ## Three pixels
 #
-# To keep today quick we train on 2,000 digits only. They get a border of two black pixels, which makes them 32 x 32:
-# the size for which LeNet was built.
+# To keep today quick we train on 2,000 digits only, and compare on 1,000 others. As we shall choose between designs,
+# these are validation digits: the test set stays closed (day 5). All get a border of two black pixels, which makes them
+# 32 x 32: the size for which LeNet was built.
 
 # %%
 digits = load_images("mnist", "train").pad(2)  # [60000, 1, 32, 32]
-test_digits = load_images("mnist", "test").take(range(1_000)).pad(2)
 chosen = make_splits(digits, train=2_000, val=1_000, test=0, seed=0)
 common = {"normalize": Normalize.from_images(digits, chosen.train), "device": device}
-test_x, test_y = next(iter(TensorLoader(test_digits, batch_size=1_000, **common)))
-print("test images:", list(test_x.shape), " labels:", list(test_y.shape))
+val_digits = digits.take(chosen.val)
+val_x, val_y = next(iter(TensorLoader(val_digits, batch_size=1_000, **common)))
+print("validation images:", list(val_x.shape), " labels:", list(val_y.shape))
 
 
 # %% [markdown]
-# `shifted` moves a batch to the right. What falls off on one side comes in on the other; as the border is black, that is
-# hardly any ink.
+# `shifted` moves a batch to the right. What falls off on one side comes in on the other; as the border is black, that
+# is hardly any ink.
 
 # %%
 def shifted(x, pixels):
@@ -72,8 +73,8 @@ def shifted(x, pixels):
     return x.roll(pixels, dims=3)
 
 
-view = torch.cat([shifted(test_x[:5], pixels) for pixels in (0, 3, 6)])
-ink = test_digits.images.float()
+view = torch.cat([shifted(val_x[:5], pixels) for pixels in (0, 3, 6)])
+ink = val_digits.images.float()
 assert shifted(ink, 7)[..., :7].sum() < 0.02 * ink.sum()
 show_images(view, [f"{p} pixels" for p in (0, 3, 6) for _ in range(5)], columns=5,
             title="You read all three rows alike", size=0.9)
@@ -81,7 +82,7 @@ plt.show()
 
 
 # %% [markdown]
-# First an MLP like yesterday's, smaller. It is trained on digits that sit in the middle, and tested on digits that do
+# First an MLP like yesterday's, smaller. It is trained on digits that sit in the middle, and then shown digits that do
 # not.
 
 # %%
@@ -98,10 +99,10 @@ def train(model, seed, loss=F.cross_entropy, epochs=3):
 
 @torch.no_grad()
 def accuracy_at(model, pixels):
-    """Share of the 1,000 test digits that `model` reads, each moved by `pixels`."""
+    """Share of the 1,000 validation digits that `model` reads, each moved by `pixels`."""
     model.eval()
-    guess = model(shifted(test_x, pixels)).argmax(dim=1)  # [1000]
-    return (guess == test_y).float().mean().item()
+    guess = model(shifted(val_x, pixels)).argmax(dim=1)  # [1000]
+    return (guess == val_y).float().mean().item()
 
 
 # %% [markdown]
@@ -153,7 +154,7 @@ assert torch.equal(convolve(image, edge), by_torch)
 # its kernels anyway, so nobody turns them.)
 
 # %%
-digit = test_digits.images[0, 0].float() / 255  # [32, 32]
+digit = val_digits.images[0, 0].float() / 255  # [32, 32]
 kernels = {"left to right": edge, "top to bottom": edge.T, "blur": torch.ones(3, 3) / 9}
 pictures = {"the digit": digit}
 pictures |= {name: convolve(digit, kernel) for name, kernel in kernels.items()}
@@ -190,9 +191,10 @@ print("largest difference:", (first_moved - then_moved)[:, 3:].abs().max().item(
 # Our `convolve` walks through the image in two Python loops, far too slow for training. Write `conv2d(images, kernels)`
 # for images `[B, C, H, W]` and kernels `[K, C, k, k]`, which returns the feature maps `[B, K, H - k + 1, W - k + 1]`:
 # each map adds up over all channels. No loop, no comprehension, and no convolution of PyTorch's. `x.unfold(dim, size,
-# step)` is your friend: `torch.arange(4).unfold(0, 3, 1)` gives the windows `[[0, 1, 2], [1, 2, 3]]`. Then multiply by
-# the kernels, with axes of size 1 where the two do not share one, and `sum(dim=...)` over what must go; or say it in
-# one line with `torch.einsum`. `hint("day07.conv2d")` gives more.
+# step)` is your friend: `torch.arange(4).unfold(0, 3, 1)` gives the windows `[[0, 1, 2], [1, 2, 3]]`: what is in a
+# window becomes a new axis, the last one. Then multiply by the kernels, with axes of size 1 where the two do not share
+# one, and `sum(dim=...)` over what must go; or say it in one line with `torch.einsum`. `hint("day07.conv2d")` gives
+# more.
 
 # %%
 def conv2d(images, kernels):
@@ -314,8 +316,8 @@ print("28 x 28, padded:", list(lenet28(torch.zeros(3, 1, 28, 28)).shape))
 # ### Exercise: LeNet for 64 x 64 ★★☆
 #
 # Write `LeNet64`, a LeNet for images `[B, 1, 64, 64]` that still ends in logits `[B, 10]`. Keep its two convolutions (6
-# and 16 kernels of 5 x 5, no padding), the pooling, and linear layers of 120, 84 and 10 units. Change what must be
-# changed.
+# and 16 kernels of 5 x 5, no padding), its two poolings and no more, and linear layers of 120, 84 and 10 units, of
+# which the first takes whatever arrives.
 
 # %%
 class LeNet64(nn.Module):
@@ -359,7 +361,7 @@ assert lenet_curve[:, 3].mean() > mlp_curve[:, 3].mean() + 0.05
 fig, ax = plt.subplots()
 plot_band(ax, SHIFTS, 100 * lenet_curve, "LeNet")
 plot_band(ax, SHIFTS, 100 * mlp_curve, "MLP")
-ax.set(xlabel="digits moved to the right by (pixels)", ylabel="test accuracy (%)")
+ax.set(xlabel="digits moved to the right by (pixels)", ylabel="validation accuracy (%)")
 ax.set_ylim(0, 100)
 ax.set_title("At equal size LeNet reads more, and bears more")
 label_lines(ax)
@@ -382,7 +384,7 @@ plt.show()
 # %%
 lenet = lenets[0]
 with torch.no_grad():
-    first_maps = lenet.bend(lenet.conv1(test_x[:1]))[0].cpu()  # [6, 28, 28]
+    first_maps = lenet.bend(lenet.conv1(val_x[:1]))[0].cpu()  # [6, 28, 28]
 filters = lenet.conv1.weight.detach()[:, 0].cpu()  # [6, 5, 5]
 seed_everything(0)
 untrained = LeNet().conv1.weight.detach()[:, 0]  # what lenets[0] started from
@@ -395,7 +397,9 @@ for column in range(6):
         ax.imshow(kernel, cmap="RdBu_r", vmin=-reach, vmax=reach)
     axes[2, column].imshow(first_maps[column])
 for ax in axes.flat:
-    ax.axis("off")
+    ax.set(xticks=[], yticks=[])
+for ax, row in zip(axes[:, 0], ("before", "after", "map"), strict=True):
+    ax.set_ylabel(row)
 fig.suptitle("Six kernels before and after training, and their maps", weight="bold")
 plt.show()
 
@@ -431,7 +435,7 @@ assert after > before
 
 # %%
 seed_everything(0)
-batch_x, batch_y = test_x[:200], test_y[:200]
+batch_x, batch_y = val_x[:200], val_y[:200]
 networks = {"ReLU": LeNet().to(device), "sigmoid": LeNet(nn.Sigmoid).to(device)}
 fig, ax = plt.subplots()
 for (name, network), colour in zip(networks.items(), PALETTE, strict=False):
@@ -442,8 +446,16 @@ ax.set_title("With sigmoids the first layers hear next to nothing")
 label_lines(ax)
 first = {name: n.conv1.weight.grad.abs().mean().item() for name, n in networks.items()}
 assert first["ReLU"] > 10 * first["sigmoid"], "the title no longer holds"
+final = {name: n.fc3.weight.grad.abs().mean().item() for name, n in networks.items()}
+assert final["ReLU"] < final["sigmoid"], "the next paragraph no longer holds"
 plt.show()
 
+
+# %% [markdown]
+# **What happened.** Read the lines from right to left, as the gradient travels. At the last layer sigmoids have even
+# the *larger* gradient: a weight's gradient is its input times what comes back, and what sigmoids send forward lies
+# around 0.5, far more than an untrained ReLU layer does. But with each layer further back comes a factor of at most
+# 1/4, the sigmoid's slope (day 3), and next to nothing reaches the first.
 
 # %% [markdown]
 # ### Exercise: draw the gradient flow ★★☆
@@ -464,7 +476,7 @@ check("day07.gradient_flow", gradient_flow)
 # %% [markdown]
 # ## Squared error or cross-entropy?
 #
-# LeNet can also be trained to *hit targets*: 1 for the right digit, 0 for the nine others, and the mean squared error
+# LeNet can also be trained to *hit targets*: 1 for the right digit, 0 for the nine others, and the squared error
 # between these and its softmax. For a long time that was the habit. Look at what each loss says to a network that is
 # wrong, for two classes and a truth of class 0.
 
@@ -497,8 +509,8 @@ plt.show()
 
 # %%
 def squared_error(logits, y):
-    """Mean squared distance of the softmax from the one-hot target."""
-    return F.mse_loss(logits.softmax(dim=1), F.one_hot(y, 10).float())
+    """Squared distance of the softmax from the one-hot target, mean over the batch."""
+    return (logits.softmax(dim=1) - F.one_hot(y, 10)).square().sum(dim=1).mean()
 
 
 # %% tolerance={"atol": 5, "rtol": 0.2}
@@ -523,31 +535,38 @@ assert (by_entropy.mean() - by_squares.mean()).abs() < 0.05
 # So far Adam did the steps. Back to plain gradient descent, with a rate at which ReLU and cross-entropy learn well, and
 # for two epochs.
 #
-# > **Predict.** Now take sigmoids, or squared error, or both. Which of the four still learn?
+# > **Predict.** Now take sigmoids, or squared error, or both. Which of the four still learn, and how fast?
 
 # %% tolerance={"atol": 6, "rtol": 0.3}
 reached = {}
 for bend in (nn.ReLU, nn.Sigmoid):
     for loss in (F.cross_entropy, squared_error):
-        seed_everything(0)
-        plain = LeNet(bend).to(device)
-        loader = TensorLoader(
-            digits, chosen.train, batch_size=50, shuffle=True, **common
-        )
-        sgd = torch.optim.SGD(plain.parameters(), lr=0.15, fused=True)
-        fit(plain, loader, epochs=2, optimizer=sgd, loss=loss, device=device)
-        reached[bend.__name__, loss.__name__] = accuracy_at(plain, 0)
-        print(f"{bend.__name__:7} {loss.__name__:13} {accuracy_at(plain, 0):.1%}")
-healthy, *silenced = reached.values()
-assert healthy > 0.6
-assert max(silenced) < 0.3
+        found = []
+        for seed in range(2):
+            seed_everything(seed)
+            plain = LeNet(bend).to(device)
+            loader = TensorLoader(
+                digits, chosen.train, batch_size=50, shuffle=True, seed=seed, **common
+            )
+            sgd = torch.optim.SGD(plain.parameters(), lr=0.15, fused=True)
+            fit(plain, loader, epochs=2, optimizer=sgd, loss=loss, device=device)
+            found.append(accuracy_at(plain, 0))
+        reached[bend.__name__, loss.__name__] = found
+        print(f"{bend.__name__:7} {loss.__name__:13}",
+              "  ".join(f"{share:.1%}" for share in found))
+healthy, slow, *silenced = reached.values()
+assert min(healthy) > 0.5
+assert 0.2 < sum(slow) / 2 < sum(healthy) / 2 - 0.1
+assert max(map(max, silenced)) < 0.3
 
 
 # %% [markdown]
-# **What happened.** Either change alone silences it. Sigmoids and squared error each shrink the gradient, and plain
-# gradient descent takes the gradient at its word. Adam divides by the gradient's size, and so it had hidden the
-# difference further up. LeCun's own network of 1989 learned with tanh and squared error all the same: its weights and
-# inputs were scaled with great care, and its steps with an estimate of the curvature. Today's defaults forgive more.
+# **What happened.** Sigmoids silence it, whatever the loss: two epochs on, it still guesses. Squared error alone only
+# holds it up. (`F.mse_loss` would have gone further: it averages over the ten outputs too, which makes every gradient
+# ten times smaller.) Plain gradient descent takes the gradient at its word. Adam divides by the gradient's size, and so
+# it had hidden all this further up. LeCun's own network of 1989 learned with tanh and squared error all the same: its
+# weights and inputs were scaled with great care, and its steps with an estimate of the curvature. Today's defaults
+# forgive more.
 
 # %% [markdown]
 # ### Exercise: switch the loss, and the target with it ★★☆
@@ -588,7 +607,8 @@ check("day07.compare_losses", compare_losses)
 #   out, and pooling shrinks it without any weights.
 # - **LeNet** convolves twice and decides with a small MLP. Only its first linear layer knows the image's size, and
 #   nearly all parameters are there; the windows are almost free.
-# - **At equal parameters**, on three seeds, it reads more digits than the MLP and bears more shift, though not any shift.
+# - **At equal parameters**, on three seeds, it reads more digits than the MLP and bears more shift, though not any
+#   shift.
 # - **Cross-entropy** keeps speaking where a network is sure and wrong; squared error on a softmax falls silent there.
 #
 # ### The week in one table
@@ -654,4 +674,5 @@ pd.Series(week, name="measured today", dtype=object).to_frame()
 #   case for shared weights.
 # - Golik, Doetsch, Ney (2013), *Cross-entropy vs. squared error training*: from random weights squared error
 #   reached no good optimum; as a last polish after cross-entropy it helped a little.
-# - Zeiler, Fergus (2014), *Visualizing and understanding convolutional networks*: what filters look for, layer by layer.
+# - Zeiler, Fergus (2014), *Visualizing and understanding convolutional networks*: what filters look for, layer by
+#   layer.

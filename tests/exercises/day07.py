@@ -195,6 +195,14 @@ def switched_and_summed(logits, one_hot):
     return F.cross_entropy(logits, one_hot, reduction="sum")
 
 
+def switched_through_probabilities(logits, one_hot):
+    return -(one_hot * logits.softmax(dim=1).log()).sum(dim=1).mean()
+
+
+def switched_and_clamped(logits, one_hot):
+    return -(one_hot * logits.softmax(dim=1).clamp(min=1e-44).log()).sum(dim=1).mean()
+
+
 def compared(logits, labels, losses, measure=lambda g: g.norm().item()):
     result = {}
     for name, loss in losses.items():
@@ -288,6 +296,8 @@ ANSWERS = {
             (switched_over_entries, "divide by B alone"),
             (switched_to_sigmoids, "several classes may be true"),
             (switched_and_summed, "sum over the batch"),
+            (switched_through_probabilities, "beyond a float"),
+            (switched_and_clamped, "beyond a float"),
         ],
     ),
     "day07.compare_losses": Answers(
