@@ -62,10 +62,10 @@ def test_lessons_tell_about_themselves(project):
 
 @pytest.mark.parametrize(
     "word",
-    ["3", "03", "day3", "day03", "DAY03", "day03_b", "day03_b.ipynb", "notebooks/day03_b.ipynb", "py/day03_b.py"],
+    ["3", "03", "day3", "day03", "DAY03", "day03_b", "day03_b.ipynb", "lessons/day03_b.ipynb", "lessons/py/day03_b.py"],
 )
 def test_select_understands(word):
-    lessons = [Lesson(Path(f"day0{day}_b.ipynb")) for day in (1, 3)]
+    lessons = [Lesson(Path(f"lessons/day0{day}_b.ipynb")) for day in (1, 3)]
     assert select(lessons, [word]) == lessons[1:]
 
 
@@ -75,7 +75,7 @@ def test_select_keeps_the_lessons_order_and_takes_all_by_default():
     assert select(lessons, []) == lessons
 
 
-@pytest.mark.parametrize("word", ["4", "day", "day03_c", "", "-1"])
+@pytest.mark.parametrize("word", ["4", "day", "day03_c", "", "-1", "solutions/day03_b.ipynb", "/nowhere/day03_b.ipynb"])
 def test_select_refuses_and_lists_what_there_is(word):
     with pytest.raises(LessonError, match=r"day01_b, day03_b"):
         select([Lesson(Path(f"day0{day}_b.ipynb")) for day in (1, 3)], [word])
@@ -125,10 +125,48 @@ def test_run_survives_what_a_lesson_does(project, source, message):
 
 
 def test_run_reports_an_unreadable_notebook(project):
+    write_lesson(project / "notebooks", "day01_a", "1")
+    write_lesson(project / "notebooks", "day02_a", "1")
+    (project / "notebooks" / "day03_a.ipynb").symlink_to(project / "nowhere")
+    assert nnlab("run", "1").exit_code == 0
     (project / "notebooks" / "day01_a.ipynb").write_text('{"cells": [')
-    done = nnlab("run")
+    done = nnlab("run", "--html", "pages")
+    assert isinstance(done.exception, SystemExit)
     assert done.exit_code == 1
-    assert "not a readable notebook" in done.output
+    for row in (r"day01_a .*not a readable notebook", r"day02_a .* passed *", r"day03_a .*not a readable notebook.*"):
+        assert re.search(rf"^{row}", done.output.partition("Peak memory")[2], re.MULTILINE)
+    assert [page.name for page in (project / "pages").iterdir()] == ["day02_a.html"], "none of an earlier run"
+
+
+def test_run_replaces_its_own_results_and_nobodys_work(project):
+    lesson = write_lesson(project / "notebooks", "day01_a", "1")
+    for _ in range(2):
+        assert nnlab("run", "--output", "there").exit_code == 0
+    own = write_lesson(project / "copies", "day01_a", "1 + 1")
+    before = own.read_bytes()
+    done = nnlab("run", "--output", "copies")
+    assert done.exit_code == 2
+    assert "would be lost" in re.sub(r"[\s│]+", " ", done.output)
+    assert own.read_bytes() == before != lesson.read_bytes()
+
+
+def test_run_takes_a_path_for_what_it_is(project):
+    write_lesson(project / "notebooks", "day01_a", "1")
+    solution = write_lesson(project / "notebooks" / "solutions", "day01_a", "raise ValueError('mine')")
+    done = nnlab("run", str(solution))
+    assert done.exit_code == 2
+    assert "--solutions" in done.output
+    assert "ValueError: mine" in nnlab("run", "--solutions", str(solution)).output
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="shared memory has no folder here")
+def test_run_clears_what_a_lessons_workers_left_in_memory(project):
+    leave = "import os\nopen(f'/dev/shm/sem.loky-{os.getpid()}-x', 'w').close()\nprint(os.getpid())"
+    write_lesson(project / "notebooks", "day01_a", leave)
+    assert nnlab("run").exit_code == 0
+    done = nbformat.read(project / "build" / "lessons" / "day01_a.ipynb", as_version=4)
+    pid = int(done.cells[1].outputs[0].text)
+    assert not Path(f"/dev/shm/sem.loky-{pid}-x").exists()
 
 
 def test_run_measures_peak_memory_also_of_child_processes(project):
@@ -195,6 +233,11 @@ def test_run_leaves_the_learners_record_alone(project, monkeypatch):
         (["run", "--solutions"], "there are no lessons in"),
         (["run", "--output", "notebooks"], "lessons are never overwritten"),
         (["run", "--jobs", "0"], "--jobs"),
+        (["run", "--timeout", "inf"], "a number of seconds"),
+        (["run", "--limit-seconds", "-5"], "--limit-seconds"),
+        (["run", "--output", "file"], "File exists: 'file'"),
+        (["run", "--html", "file"], "File exists: 'file'"),
+        (["run", "--update-readme"], "README.md"),
         (["run", "--update-readme", "--jobs", "2"], "one at a time"),
         (["build", "9"], "no lesson called '9'"),
         (["build", "--take", "both"], "either script or notebook"),
@@ -202,6 +245,7 @@ def test_run_leaves_the_learners_record_alone(project, monkeypatch):
 )
 def test_wrong_use_is_refused(project, arguments, message):
     write_lesson(project / "notebooks", "day01_a", "1")
+    (project / "file").touch()
     done = nnlab(*arguments)
     assert done.exit_code == 2
     assert message in re.sub(r"[\s│]+", " ", done.output)

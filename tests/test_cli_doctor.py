@@ -9,11 +9,12 @@ import sys
 from pathlib import Path
 
 import jupyter_client.kernelspec
-import nbformat
 import pytest
+from small_project import write_lesson
 from typer.testing import CliRunner
 
 from nnlab_helpers.cli import app, checkup, pinning
+from nnlab_helpers.pairs import regenerate, script_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -26,6 +27,8 @@ def project(tmp_path, monkeypatch):
     shutil.copy(ROOT / "notebooks" / "jupytext.toml", tmp_path / "notebooks")
     pins = pinning.installed_pins(pinning.named_requirements(ROOT / "pyproject.toml"))
     (tmp_path / "constraints.txt").write_text(pinning.constraints_text(pins))
+    lesson = write_lesson(tmp_path / "notebooks", "day01_a", "1")
+    script_of(lesson).write_text(regenerate(lesson))
     monkeypatch.chdir(tmp_path)
     for name in ("NNLAB_DATA", "NNLAB_DEVICE"):
         monkeypatch.delenv(name, raising=False)
@@ -48,7 +51,7 @@ def test_a_sound_set_up(project):
         r"✓ Data: +60,000 MNIST digits \(train\), checksums right",
         r"✓ Data: +10,000 MNIST digits \(test\), checksums right",
         r"✓ Kernel: +python3 starts this Python",
-        r"✓ Lessons: +0 notebooks",
+        r"✓ Lessons: +1 notebooks",
         r"All is well",
     ):
         assert re.search(line, output), line
@@ -118,21 +121,48 @@ def test_a_kernel_of_another_python(project, monkeypatch, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("script", "message"),
-    [(None, "is missing"), ("# %%\n1 + 2\n", r"differ"), ("damage", "not a readable notebook")],
-    ids=["no script", "edited", "damaged"],
+    ("damage", "message"),
+    [
+        (lambda path: script_of(path).write_text("# %%\n1 + 2\n"), r"day01_a\.ipynb and its script differ"),
+        (lambda path: path.write_text("{"), r"day01_a\.ipynb is not a readable notebook"),
+        (lambda path: path.unlink(), r"day01_a\.ipynb is missing"),
+    ],
+    ids=["edited", "damaged", "gone"],
 )
-def test_a_lesson_apart_from_its_script(project, script, message):
-    path = project / "notebooks" / "day01_a.ipynb"
-    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 + 1")]), path)
-    if script == "damage":
-        path.write_text("{")
-    if script is not None:
-        (project / "notebooks" / "py" / "day01_a.py").write_text(script)
+def test_a_lesson_apart_from_its_script(project, damage, message):
+    damage(project / "notebooks" / "day01_a.ipynb")
     code, output = examine()
     assert code == 1
-    assert re.search(rf"✗ Lessons: .*day01_a\.ipynb .*{message}", output)
-    assert "nnlab build notebooks/day01_a.ipynb" in output
+    assert re.search(rf"✗ Lessons: .*{message}", output)
+    (remedy,) = re.findall(r"nnlab (build notebooks/day01_a\.ipynb --take script)", output)
+    done = CliRunner().invoke(app, remedy.split())
+    assert done.exit_code == 0, done.output
+    assert examine()[0] == 0, "the remedy helps"
+
+
+def test_a_lesson_without_its_script(project):
+    (project / "notebooks" / "py" / "day01_a.py").unlink()
+    code, output = examine()
+    assert code == 1
+    assert re.search(r"✗ Lessons: .*day01_a\.ipynb: its script notebooks/py/day01_a\.py is missing", output)
+    assert "git checkout -- notebooks/py/day01_a.py" in output
+
+
+def test_no_lessons(project):
+    (project / "notebooks" / "day01_a.ipynb").unlink()
+    (project / "notebooks" / "py" / "day01_a.py").unlink()
+    code, output = examine()
+    assert code == 1
+    assert re.search(r"✗ Lessons: +there are none", output)
+
+
+def test_a_package_without_a_pin(project):
+    path = project / "constraints.txt"
+    path.write_text(re.sub(r"^numpy==.*\n", "", path.read_text(), flags=re.MULTILINE))
+    code, output = examine()
+    assert code == 1
+    assert "constraints.txt has no version for numpy" in output
+    assert "missing" not in output
 
 
 def test_outside_a_project(tmp_path, monkeypatch):

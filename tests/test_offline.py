@@ -13,8 +13,15 @@ ATTEMPT = f"import socket; socket.create_connection(('{ELSEWHERE}', 80), timeout
 def test_no_connection_leaves_this_machine():
     with pytest.raises(OSError, match=f"no connection to {ELSEWHERE}"):
         socket.create_connection((ELSEWHERE, 80), timeout=5)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+        with pytest.raises(OSError, match=f"no connection to {ELSEWHERE}"):
+            datagrams.sendto(b"x", (ELSEWHERE, 80))
+        with pytest.raises(OSError, match=f"no connection to {ELSEWHERE}"):
+            datagrams.sendmsg([b"x"], [], 0, (ELSEWHERE, 80))
     with pytest.raises(socket.gaierror, match="no look-up of example"):
         socket.getaddrinfo("example.org", 80)
+    with pytest.raises(socket.gaierror, match=f"no look-up of {ELSEWHERE}"):
+        socket.gethostbyaddr(ELSEWHERE)
 
 
 def test_nor_from_a_process_started_here():

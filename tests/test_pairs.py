@@ -124,6 +124,16 @@ def test_a_failing_cell_is_reported_and_nothing_is_written(script):
     assert script.read_text() == failing
 
 
+def test_a_damaged_notebook_is_built_anew_if_told_to(script):
+    notebook = pairs.notebook_of(script)
+    notebook.write_text("{")
+    with pytest.raises(pairs.BuildError, match=r"day99_test\.ipynb is not a readable notebook.*\n.*--take script"):
+        pairs.build(script)
+    assert notebook.read_text() == "{"
+    pairs.build(script, take="script")
+    assert pairs.in_step(notebook)
+
+
 def test_an_edited_notebook_is_not_overwritten(script):
     notebook = pairs.build(script)
     edited = json.loads(notebook.read_text())

@@ -5,6 +5,7 @@ Each command imports what it needs when it is called, so that `nnlab --help` ans
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -41,7 +42,7 @@ def run(
     ] = None,
     timeout: Annotated[float, typer.Option(min=0, help="Seconds that one cell may take; 0 for no limit.")] = 300,
     limit_seconds: Annotated[
-        float | None, typer.Option(help="Mark lessons that take more seconds; if not given, than they promise.")
+        float | None, typer.Option(min=0, help="Mark lessons that take more seconds; if not given, than they promise.")
     ] = None,
     slack: Annotated[float, typer.Option(min=0, help="Allow this many times the seconds they promise.")] = 1,
     limit_memory: Annotated[float, typer.Option(help="Mark lessons that take more MB of memory than this.")] = 1500,
@@ -58,16 +59,30 @@ def run(
     from rich.console import Console
 
     from nnlab_helpers.cli import lessons as catalogue
+    from nnlab_helpers.cli import readme
+    from nnlab_helpers.cli.execute import is_result
     from nnlab_helpers.cli.running import Interrupted, Limits, closing_table, run_lessons, write_html
 
     if update_readme and (solutions or jobs > 1):
         raise typer.BadParameter("--update-readme measures the lessons, one at a time: no --solutions, no --jobs")
+    if not math.isfinite(timeout):
+        raise typer.BadParameter("--timeout is a number of seconds; 0 stands for no limit")
     root, chosen = _choose(days, solutions)
     console = Console()
     limits = Limits(limit_seconds, limit_memory, slack)
     target = output or root / "build" / "lessons"
     if target.resolve().is_relative_to((root / "notebooks").resolve()):
         raise typer.BadParameter("the output folder must not be in notebooks/: lessons are never overwritten")
+    for lesson in chosen if output else []:  # what is in our own folder is ours to replace
+        if (there := target / lesson.relative).exists() and not is_result(there):
+            raise typer.BadParameter(f"{there} was not written by `nnlab run` and would be lost: choose another folder")
+    try:  # now rather than after minutes
+        if update_readme:
+            readme.read_rows((root / "README.md").read_text(encoding="utf-8"))
+        for folder in filter(None, (target, html)):
+            folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        _fail(str(error))
     try:
         runs = run_lessons(chosen, target, console=console, jobs=jobs, timeout=timeout)
     except Interrupted as stop:
@@ -83,9 +98,8 @@ def run(
         console.print(f"Web pages: {html}", highlight=False, soft_wrap=True)
     failed = any(not done.passed for done in runs)
     if update_readme and not failed:
-        from nnlab_helpers.cli.readme import update
-
-        update(root / "README.md", catalogue.find_lessons(root), {done.lesson.day: done.seconds for done in runs})
+        seconds = {done.lesson.day: done.seconds for done in runs}
+        readme.update(root / "README.md", catalogue.find_lessons(root), seconds)
     if failed or (strict and any(limits.exceeded(done) for done in runs)):
         raise typer.Exit(1)
 

@@ -58,14 +58,19 @@ def _packages(root: Path | None) -> Iterator[Finding]:
         return
     pins = read_pins(root / "constraints.txt")
     installed = {name: version for name in pins if (version := version_of(name)) is not None}
-    missing = [name for name in named_requirements(root / "pyproject.toml", extras=False) if name not in installed]
+    needed = named_requirements(root / "pyproject.toml", extras=False)
+    missing = [name for name in needed if version_of(name) is None]
+    unpinned = [name for name in needed if name not in pins]
+    for name in unpinned:
+        yield Finding("problem", "Packages", f"constraints.txt has no version for {name}",
+                      "git checkout -- constraints.txt")  # fmt: skip
     for name in missing:
         yield Finding("problem", "Packages", f"{name} is missing", f"pip install -c constraints.txt {name}")
     wrong = {name: version for name, version in installed.items() if version != pins[name]}
     for name, version in wrong.items():
         yield Finding("problem", "Packages", f"{name} is {version}, tested is {pins[name]}",
                       f"pip install {name}=={pins[name]}, or accept that numbers may differ")  # fmt: skip
-    if not wrong and not missing:
+    if not wrong and not missing and not unpinned:
         yield Finding("ok", "Packages", f"{len(installed)} at their pinned versions (torch {installed['torch']})")
 
 
@@ -81,12 +86,12 @@ def _device(root: Path | None) -> Iterator[Finding]:
 def _data(root: Path | None) -> Iterator[Finding]:
     from nnlab_helpers.data import load_images
 
-    try:
-        for split in ("train", "test"):
+    for split in ("train", "test"):
+        try:
             images = load_images("mnist", split)
             yield Finding("ok", "Data", f"{len(images):,} MNIST digits ({split}), checksums right")
-    except (OSError, ValueError) as error:
-        yield Finding("problem", "Data", str(error), "git checkout -- nnlab_helpers/assets, or unset NNLAB_DATA")
+        except (OSError, ValueError) as error:
+            yield Finding("problem", "Data", str(error), "git checkout -- nnlab_helpers/assets, or unset NNLAB_DATA")
 
 
 def _kernel(root: Path | None) -> Iterator[Finding]:
@@ -110,24 +115,37 @@ def _lessons(root: Path | None) -> Iterator[Finding]:
     if root is None:
         yield Finding("note", "Lessons", "none around here: run this in the project's folder to look at them too")
         return
-    from nnlab_helpers.pairs import differences
+    from nnlab_helpers.pairs import differences, notebook_of, script_of, scripts
 
-    pairs = [*find_lessons(root), *find_lessons(root, solutions=True)]
+    notebooks = {lesson.path for solutions in (False, True) for lesson in find_lessons(root, solutions=solutions)}
+    pairs = sorted(notebooks | {notebook_of(script) for script in scripts(folder=root / "notebooks")})
+    if not pairs:
+        yield Finding("problem", "Lessons", f"there are none in {root / 'notebooks'}", "git checkout -- notebooks")
+        return
     apart = 0
-    for lesson in pairs:
-        try:
-            lines = differences(lesson.path)
-        except Exception as error:  # whatever a damaged notebook makes nbformat raise
-            lines = [f"not a readable notebook ({error})"]
-        if lines:
-            apart += 1
-            yield Finding(
-                "problem",
-                "Lessons",
-                f"{lesson.path.relative_to(root)} and its script differ: {_first(lines)}",
-                "your own work: save it once more in JupyterLab, and both are the same again; "
-                f"to take the script's side: nnlab build {lesson.path.relative_to(root)} --take script",
-            )
+    for path in pairs:
+        here, script = path.relative_to(root), script_of(path)
+        build = f"nnlab build {here} --take script"
+        if not path.is_file():
+            problem, remedy = f"{here} is missing", f"git checkout -- {here}, or {build}"
+        elif not script.is_file():
+            problem = f"{here}: its script {script.relative_to(root)} is missing"
+            remedy = f"git checkout -- {script.relative_to(root)}, or save the notebook once more in JupyterLab"
+        else:
+            try:
+                lines = differences(path)
+            except Exception as error:  # whatever a damaged notebook makes nbformat raise
+                problem, remedy = f"{here} is not a readable notebook ({error})", f"git checkout -- {here}, or {build}"
+            else:
+                if not lines:
+                    continue
+                problem = f"{here} and its script differ: {_first(lines)}"
+                remedy = (
+                    "your own work: save it once more in JupyterLab, and both are the same again; "
+                    f"to take the script's side: {build}"
+                )
+        apart += 1
+        yield Finding("problem", "Lessons", problem, remedy)
     if not apart:
         yield Finding("ok", "Lessons", f"{len(pairs)} notebooks, each in step with its script")
 

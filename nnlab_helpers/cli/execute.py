@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from nnlab_helpers.cli.lessons import Lesson
 from nnlab_helpers.pairs import kernel_environment
 
 _SAMPLE_SECONDS = 0.1
+RESULT = "written by nnlab run"  # in the metadata of a notebook: another run may replace it
 
 
 @dataclass
@@ -67,6 +69,7 @@ async def execute(run: Run, output: Path, *, timeout: float, threads: int | None
         notebook = nbformat.read(lesson.path, as_version=4)
     except Exception as error:  # nbformat raises many kinds
         run.state, run.error = "failed", f"not a readable notebook: {_short(error, timeout)}"
+        output.unlink(missing_ok=True)  # of an earlier run
         changed()
         return
     code = [index for index, cell in enumerate(notebook.cells) if cell.cell_type == "code" and cell.source.strip()]
@@ -110,12 +113,23 @@ async def execute(run: Run, output: Path, *, timeout: float, threads: int | None
             if watch is not None:
                 watch.cancel()
             _measure(manager, run)
-            kill_tree(_kernel_pid(manager))  # without an await: a second Ctrl-C must not stop it half-way
+            pid = _kernel_pid(manager)
+            kill_tree(pid)  # without an await: a second Ctrl-C must not stop it half-way
+            _clear_shared_memory(pid)
             with contextlib.suppress(Exception):
                 await client._async_cleanup_kernel()
+            notebook.metadata["nnlab"] = {RESULT: True}
             output.parent.mkdir(parents=True, exist_ok=True)
             nbformat.write(notebook, output)
             changed()
+
+
+def is_result(notebook: Path) -> bool:
+    """Whether an earlier `nnlab run` wrote `notebook`, so that another may replace it."""
+    try:
+        return bool(nbformat.read(notebook, as_version=4).metadata.get("nnlab", {}).get(RESULT))
+    except Exception:  # nbformat raises many kinds
+        return False
 
 
 class _ThisPython(KernelSpecManager):
@@ -181,6 +195,14 @@ def kill_tree(pid: int | None) -> None:
         for process in (root, *root.children(recursive=True)):
             with contextlib.suppress(psutil.Error):
                 process.kill()
+
+
+def _clear_shared_memory(pid: int | None) -> None:
+    """Remove what joblib in a killed process left in shared memory, where the system shows that as files."""
+    for name in (f"sem.loky-{pid}-*", f"joblib_memmapping_folder_{pid}_*"):
+        for left in Path("/dev/shm").glob(name):
+            with contextlib.suppress(OSError):
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def _short(error: Exception, timeout: float) -> str:

@@ -46,7 +46,7 @@ class Lesson:
         try:
             cells = json.loads(self.path.read_text(encoding="utf-8"))["cells"]
             return "".join(cells[0]["source"]) if cells else ""
-        except (ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise LessonError(f"{self.path} is not a readable notebook: {error}") from error
 
     @property
@@ -63,8 +63,14 @@ class Lesson:
 
     @property
     def promised_seconds(self) -> float:
-        """Seconds that it takes at most on two cores, as the opening cell says ("Running: under 30 seconds")."""
-        match = re.search(r"[Rr]unning: under (\d+) seconds", self._opening)
+        """Seconds that it takes at most on two cores, as the opening cell says ("Running: under 30 seconds").
+
+        A notebook that says nothing, or cannot be read, has the usual ones.
+        """
+        try:
+            match = re.search(r"[Rr]unning: under (\d+) seconds", self._opening)
+        except LessonError:
+            return USUAL_SECONDS
         return float(match[1]) if match else USUAL_SECONDS
 
 
@@ -92,9 +98,9 @@ def find_lessons(root: Path, *, solutions: bool = False) -> list[Lesson]:
 
 
 def select(lessons: Sequence[Lesson], wanted: Iterable[str]) -> list[Lesson]:
-    """Pick lessons by `"3"`, `"day03"`, `"day03_activations"` or a notebook's path, in the lessons' own order.
+    """Pick lessons by `"3"`, `"day03"`, `"day03_activations"` or the path of a notebook or script, in their own order.
 
-    Nothing wanted means all of them.
+    Nothing wanted means all of them. A path counts as a whole: a notebook of the same name elsewhere is another one.
 
     Raises:
         LessonError: Something wanted is not there; the message lists what is.
@@ -107,12 +113,16 @@ def select(lessons: Sequence[Lesson], wanted: Iterable[str]) -> list[Lesson]:
         matches = [lesson for lesson in lessons if _matches(lesson, word)]
         if not matches:
             there = ", ".join(lesson.name for lesson in lessons) or "none"
-            raise LessonError(f"there is no lesson {word!r}. The lessons are: {there}")
+            also = " (With --solutions it can be a solution.)" if "solutions" in Path(word).parts else ""
+            raise LessonError(f"there is no lesson {word!r}. The lessons are: {there}{also}")
         chosen.update(matches)
     return [lesson for lesson in lessons if lesson in chosen]
 
 
 def _matches(lesson: Lesson, word: str) -> bool:
+    if Path(word).name != word:
+        script = lesson.path.parent / "py" / f"{lesson.name}.py"
+        return Path(word).resolve() in (lesson.path.resolve(), script.resolve())
     name = Path(word).name.removesuffix(".ipynb").removesuffix(".py").lower()
     if number := re.fullmatch(r"(?:day)?0*(\d+)", name):
         return lesson.day == int(number[1])

@@ -78,6 +78,8 @@ async def _run_all(runs: list[Run], output: Path, console: Console, jobs: int, t
 
     def stop(number: int) -> None:
         stopped.append(number)
+        # nbclient's watchers find their kernel gone, which asyncio would report after our last line.
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
         task.cancel()
 
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):

@@ -65,13 +65,13 @@ def build(script: Path, *, take: Side | None = None, timeout: float = 300) -> Pa
         take: which side counts when the notebook was edited apart from its script.
         timeout: seconds a cell may take.
 
-    Raises: BuildError if a cell fails, or if the notebook was edited and `take` does not say which side counts;
-        neither file is touched then.
+    Raises: BuildError if a cell fails, or if the notebook was edited or is damaged and `take` does not say which side
+        counts; neither file is touched then.
     """
     script = Path(script).resolve()
     target = notebook_of(script)
     before = script.read_bytes()
-    stored = nbformat.read(target, as_version=4) if target.is_file() else None
+    stored = _stored(target, take)
     notebook = parse(before.decode(), script)
     if stored is not None and _edited(stored, target, notebook):
         if take is None:
@@ -115,6 +115,19 @@ def write_atomically(path: Path, text: str) -> None:
     """Replace the file `path` by one with `text`: whoever reads sees the old content or the new, never a part."""
     with replacing(path) as file:
         file.write(text)
+
+
+def _stored(target: Path, take: Side | None) -> NotebookNode | None:
+    """The notebook as it lies there, if it does; a damaged one counts as none where the script's side is taken."""
+    if not target.is_file():
+        return None
+    try:
+        return nbformat.read(target, as_version=4)
+    except Exception as error:  # nbformat raises many kinds
+        if take == "script":
+            return None
+        remedy = f"nnlab build {target.stem} --take script  writes it anew from its script"
+        raise BuildError(f"{target.name} is not a readable notebook ({str(error)[:80]}).\n  {remedy}") from None
 
 
 def _edited(stored: NotebookNode, target: Path, fresh: NotebookNode) -> bool:

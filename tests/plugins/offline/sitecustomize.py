@@ -16,14 +16,20 @@ def _address(host: object) -> "ipaddress.IPv4Address | ipaddress.IPv6Address | N
         return None
 
 
+def _is_here(address: "ipaddress.IPv4Address | ipaddress.IPv6Address | None") -> bool:
+    return address is not None and (address.is_loopback or address.is_unspecified)
+
+
 def _refuse(event: str, arguments: tuple) -> None:
-    if event in ("socket.connect", "socket.sendto"):
+    if event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
         target = arguments[1]  # a path for a Unix socket, else (host, port, ...)
         if not isinstance(target, tuple) or target[0] in HERE:
             return
-        address = _address(target[0])
-        if address is None or not (address.is_loopback or address.is_unspecified):
+        if not _is_here(_address(target[0])):
             raise OSError(errno.ENETUNREACH, f"the network is cut in tests: no connection to {target[0]}")
+    elif event == "socket.gethostbyaddr":
+        if arguments[0] not in HERE and not _is_here(_address(arguments[0])):
+            raise socket.gaierror(socket.EAI_AGAIN, f"the network is cut in tests: no look-up of {arguments[0]}")
     elif event in ("socket.getaddrinfo", "socket.gethostbyname"):
         host = arguments[0]
         if host is not None and host not in HERE and _address(host) is None:
