@@ -290,8 +290,8 @@ def switched_loss(answer: Callable[..., Any], t: Trial) -> None:
         (torch.tensor([[0.0, 0.0]]), torch.tensor([1])),
         (torch.tensor([[2.0, -1.0, 0.5], [0.0, 3.0, 1.0]]), torch.tensor([2, 1])),
         (3 * t.randn(5, 4), t.randint(0, 4, (5,))),
-        (40 * t.randn(3, 7), t.randint(0, 7, (3,))),
         (torch.tensor([[1000.0, 0.0], [0.0, 990.0]]), torch.tensor([1, 1])),
+        (40 * t.randn(3, 7), t.randint(0, 7, (3,))),
     ]
     for logits, labels in cases:
         one_hot = _one_hot(labels, logits.shape[1])

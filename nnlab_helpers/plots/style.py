@@ -73,7 +73,8 @@ def label_lines(ax: Axes, gap: float = 13.0) -> None:
     ends.sort(key=lambda end: end[0])
     pixels = ax.figure.dpi / 72  # in a point
     heights = np.array([height for height, _, _ in ends])
-    places = _spread(heights, gap * pixels, ax.bbox.y0, ax.bbox.y1)
+    above_axis = ax.bbox.y0 + gap * pixels / 2  # or its line would strike the lowest name through
+    places = _spread(heights, gap * pixels, above_axis, ax.bbox.y1)
     for height, place, (_, end, line) in zip(heights, places, ends, strict=True):
         ax.annotate(
             str(line.get_label()),

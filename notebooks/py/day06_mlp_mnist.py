@@ -432,7 +432,8 @@ assert share > max(0.5, by_chance + 0.05), "the title no longer holds"
 # %%
 wrong = (guess != test_digits.labels).nonzero().flatten()
 surest_first = wrong[confidence[wrong].argsort(descending=True)]
-for title, some in {"Wrong": wrong[:10], "Wrong, and sure of it": surest_first[:10]}.items():
+tens = {"Wrong": wrong[:10], "Wrong, and sure of it": surest_first[:10]}
+for title, some in tens.items():
     captions = [f"{test_digits.labels[i]} as {guess[i]}" for i in some.tolist()]
     show_images(test_digits.images[some], captions, columns=10, title=title)
     plt.show()
@@ -612,7 +613,7 @@ for seed in range(3):
           f" {last[seed]:.2f} at the end; training loss {runs[seed, -1, 0]:.3f}")
 then = runs[range(3), best_epoch, 2]  # the accuracies where the loss was lowest
 print("accuracy there and at the end:",
-      ", ".join(f"{a:.1%} / {b:.1%}" for a, b in zip(then, runs[:, -1, 2], strict=True)))
+      ", ".join(f"{a:.1%} / {b:.1%}" for a, b in zip(then, runs[:, -1, 2])))
 assert (last > 1.1 * lowest).all(), "the loss on new digits rises again, in every seed"
 assert (runs[:, -1, 0] < 0.02).all(), "the training digits are known by heart"
 peak = runs[:, :, 2].max(dim=1).values  # the best accuracy of each seed
@@ -646,9 +647,9 @@ _ = careful.load_state_dict(best_weights)
 
 # %% tolerance={"atol": 0.05, "rtol": 0.25}
 final_loss, _ = evaluate(careful, unseen)
-print(f"stopped after {ran} epochs; validation loss {final_loss:.2f} with the best"
-      f" weights back, {last[0]:.2f} after all 20 epochs")
-assert ran < 16
+print(f"validation loss {final_loss:.2f} with the best weights back,"
+      f" {last[0]:.2f} after all 20 epochs")
+assert ran < 16, "it stopped well before epoch 20"
 assert abs(final_loss - best_loss) < 1e-6, "these are not the best epoch's weights"
 assert final_loss < last[0]
 

@@ -99,7 +99,7 @@ def train(model, seed, loss=F.cross_entropy, epochs=3):
 
 @torch.no_grad()
 def accuracy_at(model, pixels):
-    """Share of the 1,000 validation digits that `model` reads, each moved by `pixels`."""
+    """Share of the 1,000 digits that `model` reads, each moved by `pixels`."""
     model.eval()
     guess = model(shifted(val_x, pixels)).argmax(dim=1)  # [1000]
     return (guess == val_y).float().mean().item()
@@ -154,7 +154,8 @@ assert torch.equal(convolve(image, edge), by_torch)
 # its kernels anyway, so nobody turns them.)
 
 # %%
-digit = val_digits.images[0, 0].float() / 255  # [32, 32]
+seven = (val_digits.labels == 7).nonzero()[0].item()  # the first 7
+digit = val_digits.images[seven, 0].float() / 255  # [32, 32]
 kernels = {"left to right": edge, "top to bottom": edge.T, "blur": torch.ones(3, 3) / 9}
 pictures = {"the digit": digit}
 pictures |= {name: convolve(digit, kernel) for name, kernel in kernels.items()}
@@ -384,7 +385,7 @@ plt.show()
 # %%
 lenet = lenets[0]
 with torch.no_grad():
-    first_maps = lenet.bend(lenet.conv1(val_x[:1]))[0].cpu()  # [6, 28, 28]
+    first_maps = lenet.bend(lenet.conv1(val_x[[seven]]))[0].cpu()  # [6, 28, 28]
 filters = lenet.conv1.weight.detach()[:, 0].cpu()  # [6, 5, 5]
 seed_everything(0)
 untrained = LeNet().conv1.weight.detach()[:, 0]  # what lenets[0] started from

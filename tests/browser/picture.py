@@ -11,11 +11,14 @@ from itertools import takewhile
 from pathlib import Path
 
 import nbformat
-from lab import CHROMIUM, Notebook, browser_page, jupyterlab
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 ROOT = Path(__file__).parents[2]
+sys.path.append(str(ROOT / "tests"))  # as in the tests
+
+from lab import CHROMIUM, Notebook, browser_page, jupyterlab  # noqa: E402
+
 TARGET = ROOT / ".github" / "lesson.png"
 KEY = "pictured"  # under which the picture says what it shows
 LESSON, HEADING = "day06_mlp_mnist", "Which digits does it mix up?"  # what the picture shows, from this heading on

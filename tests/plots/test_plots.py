@@ -38,6 +38,16 @@ def test_names_stay_beside_the_axes_however_many_end_at_the_top():
     assert np.diff(sorted(tops)).min() > 12
 
 
+def test_no_name_is_struck_through_by_the_axis():
+    figure, ax = plt.subplots()
+    for k in range(4):
+        ax.plot([0, 1], [10, 0.01 * k], label=str(k))
+    ax.set_ylim(0, 10)
+    plots.label_lines(ax)
+    figure.canvas.draw()
+    assert min(t.get_window_extent().y0 for t in ax.texts) > ax.bbox.y0
+
+
 def test_names_stand_at_the_right_of_an_inverted_axis():
     _, ax = plt.subplots()
     ax.plot([1, 2, 3], [5.0, 6.0, 7.0], label="backwards")
