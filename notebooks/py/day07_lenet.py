@@ -545,7 +545,7 @@ for bend in (nn.ReLU, nn.Sigmoid):
         found = []
         for seed in range(2):
             seed_everything(seed)
-            plain = LeNet(bend).to(device)
+            plain = LeNet(bend).to(device, memory_format=torch.channels_last)
             loader = TensorLoader(
                 digits, chosen.train, batch_size=50, shuffle=True, seed=seed, **common
             )
