@@ -326,11 +326,10 @@ for name, prepare in steps.items():
     accuracy[name] = [score(net, prepare(val_images), val_y) for net in nets]
 for name in ("0 to 1", *steps, "-1 to 1", "standardised"):
     print(f"{name:16}", "  ".join(f"{a:.1%}" for a in accuracy[name]))
-better = {name: [b - a for a, b in zip(accuracy[name.split(",")[0]], accuracy[name],
-                                       strict=True)] for name in steps}
-assert max(better["0 to 1, centred"]) < 0.02
-assert min(better["0 to 1, spread"]) > 0.08
-assert min(better["-1 to 1, centred"]) > 0.01
+mean_of = {name: sum(shares) / 3 for name, shares in accuracy.items()}
+assert mean_of["0 to 1, centred"] < mean_of["0 to 1"] + 0.02
+assert mean_of["0 to 1, spread"] > mean_of["0 to 1"] + 0.05
+assert mean_of["-1 to 1, centred"] > mean_of["-1 to 1"] + 0.01
 
 
 # %% [markdown]
