@@ -33,7 +33,7 @@ def kernels_of(folder: Path) -> list[psutil.Process]:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
-@pytest.mark.parametrize(("name", "jobs"), [("SIGINT", 1), ("SIGINT", 2), ("SIGTERM", 2), ("SIGHUP", 1)])
+@pytest.mark.parametrize(("name", "jobs"), [("SIGINT", 2), ("SIGTERM", 1), ("SIGHUP", 2)])
 def test_interrupting_leaves_no_kernel(project, name, jobs):
     wait = f"""import subprocess, sys, time
 from pathlib import Path

@@ -19,12 +19,14 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def client(tmp_path):
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    """One cluster for all tests here; a worker that one of them kills is replaced."""
     distributed = pytest.importorskip("distributed")
     options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    options["local_directory"] = str(tmp_path_factory.mktemp("dask"))
     with (
-        distributed.LocalCluster(**options, host="127.0.0.1", local_directory=str(tmp_path / "dask")) as cluster,
+        distributed.LocalCluster(**options, host="127.0.0.1") as cluster,
         distributed.Client(cluster) as client,
     ):
         yield client
