@@ -114,3 +114,10 @@ for name in {LIGHT}:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def test_jupyter_and_nnlab_start_without_building_parsers():
+    """Newer versions of jsonschema import one with a parser for each part of an address: 2 s at every start."""
+    code = "import sys, nbformat; sys.exit('lark' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr or "importing nbformat loads lark"

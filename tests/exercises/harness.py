@@ -59,6 +59,7 @@ def calls(path: Path, function: str = "check") -> list[tuple[str, ast.Call]]:
     ]
 
 
+@functools.cache
 def script_of(exercise_id: str, kind: str) -> Path:
     """The one lesson, or the one solution, that checks this exercise."""
     found = [path for path in scripts(kind) if any(id == exercise_id for id, _ in calls(path))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -30,30 +31,67 @@ class Mutant:
     """A statement with one change in it; `change` names it, as "the line before  ->  the line after"."""
 
     change: str
-    code: ast.stmt
+    code: str
 
 
 def mutants(original: ast.stmt) -> list[Mutant]:
     """All single changes to `original`, each of them once, in a fixed order."""
-    found: dict[str, Mutant] = {}
-    skipped = {inner for node in ast.walk(original) for part in left_alone(node) for inner in ast.walk(part)}
-    for position, node in enumerate(ast.walk(original)):
-        if node in skipped:
-            continue
-        for replacement in replacements(node):
-            code = copy.deepcopy(original)
-            changed = list(ast.walk(code))[position]
-            if replacement is None:
-                if not remove(code, changed):
+    module = ast.Module([copy.deepcopy(original)], [])  # each change is made here and taken back
+    places = dict(nodes_and_places(module, original))
+    found = {ast.unparse(module): Mutant("", "")}
+    skipped = {inner for node in places for part in left_alone(node) for inner in ast.walk(part)}
+    for node in ast.walk(module.body[0]):
+        choices = [] if node in skipped else list(replacements(node))
+        if None in choices and (places[node].field not in ("body", "orelse") or places[node].parent is module):
+            choices.remove(None)
+        before = first_line(places[node].statement) if choices else ""
+        for choice in choices:
+            with replaced(places[node], choice):
+                text = ast.unparse(module)
+                if text in found:
                     continue
-                before, after = first_line(node), "(removed)"
-            else:
-                code = swap(code, changed, replacement)
-                before, after = shown(original, node), shown(code, replacement)
-            text = ast.unparse(ast.fix_missing_locations(code))
-            if text != ast.unparse(original) and text not in found:
-                found[text] = Mutant(f"{before}  ->  {after}", code)
-    return list(found.values())
+                after = choice if isinstance(choice, ast.stmt) else places[node].statement
+                found[text] = Mutant(f"{before}  ->  {'(removed)' if choice is None else first_line(after)}", text)
+    return list(found.values())[1:]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a node stands: in a field of its parent (at `index`, if that is a list), in the innermost statement."""
+
+    parent: ast.AST
+    field: str
+    index: int | None
+    statement: ast.stmt
+
+
+def nodes_and_places(parent: ast.AST, statement: ast.stmt) -> Iterator[tuple[ast.AST, Place]]:
+    """All nodes below `parent`, which stands in `statement`."""
+    for field, value in ast.iter_fields(parent):
+        for index, node in enumerate(value) if isinstance(value, list) else [(None, value)]:
+            if isinstance(node, ast.AST):
+                innermost = node if isinstance(node, ast.stmt) else statement
+                yield node, Place(parent, field, index, innermost)
+                yield from nodes_and_places(node, innermost)
+
+
+@contextmanager
+def replaced(place: Place, choice: ast.AST | None) -> Iterator[None]:
+    """Put `choice` there, or nothing; afterwards, what was there before."""
+    before = after = getattr(place.parent, place.field)
+    if place.index is None:
+        after = choice
+    else:
+        after = [*before[: place.index], *([choice] if choice else []), *before[place.index + 1 :]]
+        if place.field == "body" and not after:
+            after = [ast.Pass()]
+    if choice is not None:
+        ast.fix_missing_locations(choice)
+    setattr(place.parent, place.field, after)
+    try:
+        yield
+    finally:
+        setattr(place.parent, place.field, before)
 
 
 def left_alone(node: ast.AST) -> list[ast.AST]:
@@ -137,37 +175,5 @@ def other_calls(call: ast.Call) -> Iterator[ast.expr]:
             yield call.args[0]
 
 
-def swap(code: ast.stmt, old: ast.AST, new: ast.AST) -> ast.stmt:
-    """Put `new` in the place of `old`."""
-
-    class Swap(ast.NodeTransformer):
-        def visit(self, node: ast.AST) -> ast.AST:
-            return new if node is old else self.generic_visit(node)
-
-    return Swap().visit(code)
-
-
-def remove(code: ast.stmt, old: ast.AST) -> bool:
-    """Take a statement out of the body it stands in; returns whether it stands in one."""
-    for node in ast.walk(code):
-        for field in ("body", "orelse"):
-            body = getattr(node, field, None)
-            if isinstance(body, list) and any(statement is old for statement in body):
-                body[:] = [statement for statement in body if statement is not old]
-                if field == "body" and not body:
-                    body.append(ast.Pass())
-                return True
-    return False
-
-
-def shown(code: ast.stmt, part: ast.AST) -> str:
-    """The innermost statement around `part`, its first line."""
-    around = code
-    for node in ast.walk(code):
-        if isinstance(node, ast.stmt) and any(inner is part for inner in ast.walk(node)):
-            around = node  # ast.walk goes from the outside in
-    return first_line(around)
-
-
 def first_line(node: ast.AST) -> str:
-    return ast.unparse(ast.fix_missing_locations(copy.deepcopy(node))).splitlines()[0]
+    return ast.unparse(node).splitlines()[0]

@@ -24,7 +24,7 @@ def evaluate(exercise_id: str, mutant: Mutant) -> Any:
     """Return what the solution would hand to `check` if it contained the mutant."""
     script = script_of(exercise_id, "solution")
     scope = dict(vars(sys.modules[f"lesson_{FOLDERS['solution']}_{script.stem}"]))
-    exec(compile(ast.Module([mutant.code], []), "<mutant>", "exec"), scope)
+    exec(compile(mutant.code, "<mutant>", "exec"), scope)
     value, _ = handed_over(exercise_id, "solution")
     return eval(compile(ast.Expression(value), "<check>", "eval"), scope)
 
@@ -119,7 +119,7 @@ def test_mutants_make_the_slips_of_learners(before: str, after: str) -> None:
 def test_mutants_are_all_different_and_leave_signatures_docstrings_and_errors_alone() -> None:
     original = ast.parse(CODE).body[0]
     found = mutants(original)
-    texts = [ast.unparse(mutant.code) for mutant in found]
+    texts = [mutant.code for mutant in found]
     assert len({*texts, ast.unparse(original)}) == len(texts) + 1
     assert ast.unparse(original) == ast.unparse(ast.parse(CODE))
     assert all("def f(x, dim=1):" in text and '"""Doc."""' in text for text in texts)

@@ -13,13 +13,16 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import kernel_copies
 import psutil
 import pytest
+from jupyter_client.provisioning import local_provisioner
 from nbval.plugin import IPyNbCell
 
 from nnlab_helpers.pairs import COURSE, reference_environment, sweeps_beside
 
 OFFLINE = Path(__file__).parent / "offline"
+COPIES = kernel_copies.possible and "PYTEST_XDIST_WORKER" in os.environ  # with -n0, kernels start as in Jupyter
 RECORDS = pytest.StashKey[Path]()  # where the kernels keep their records of solved exercises
 
 
@@ -49,8 +52,15 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return workers if workers > 1 else 0
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Let a worker with lessons load in time what its kernels will be copies of."""
+    if COPIES and any(isinstance(item, IPyNbCell) for item in session.items):
+        kernel_copies.start(_environment(session.config, session.config.stash[RECORDS] / "none.json"))
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Forget what the kernels recorded."""
+    kernel_copies.stop()
     shutil.rmtree(config.stash[RECORDS], ignore_errors=True)
 
 
@@ -59,14 +69,14 @@ def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
     """Start a lesson's kernel, which nbval does in the set-up of its first cell, in the environment of a build."""
     if not isinstance(item, IPyNbCell):
         return (yield)
-    environment = reference_environment(_record_of(item))
-    # A kernel is killed at its end: what it leaves in its temporary folder goes with the records.
-    environment |= dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(item.config.stash[RECORDS]))
+    environment = _environment(item.config, _record_of(item))
     with pytest.MonkeyPatch.context() as patch:
         for key in os.environ.keys() - environment.keys():
             patch.delenv(key)
         for key, value in environment.items():
             patch.setenv(key, value)
+        if COPIES:
+            patch.setattr(local_provisioner, "launch_kernel", kernel_copies.launch)
         return (yield)
 
 
@@ -85,6 +95,12 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
                 f"`nnlab build {item.path.stem}` makes them anew",
                 pytrace=False,
             )
+
+
+def _environment(config: pytest.Config, record: Path) -> dict[str, str]:
+    """The environment of a kernel. It is killed at its end: what it leaves in its temporary folder goes with the
+    records."""
+    return reference_environment(record) | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(config.stash[RECORDS]))
 
 
 def _record_of(item: pytest.Item) -> Path:
