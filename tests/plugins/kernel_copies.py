@@ -98,7 +98,7 @@ def _be_a_kernel(arguments: list[str], environment: dict[str, str], cwd: str, pa
         os.dup2(nothing, stream)
     sys.argv[:], sys.path[:], tempfile.tempdir = arguments, path, None
     numpy.random.seed()  # else copies would draw the same random numbers, which Python's own module prevents
-    torch.seed()
+    torch.default_generator.seed()
     resource_tracker._resource_tracker._fd = None  # it is to have its own, as it will be killed with things in use
     ready.send(None)
     ready.close()

@@ -6,6 +6,7 @@ of a lesson its sweeps are held against those that the course ships.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import shutil
@@ -22,7 +23,6 @@ from nbval.plugin import IPyNbCell
 from nnlab_helpers.pairs import COURSE, reference_environment, sweeps_beside
 
 OFFLINE = Path(__file__).parent / "offline"
-COPIES = kernel_copies.possible and "PYTEST_XDIST_WORKER" in os.environ  # with -n0, kernels start as in Jupyter
 RECORDS = pytest.StashKey[Path]()  # where the kernels keep their records of solved exercises
 
 
@@ -54,7 +54,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Let a worker with lessons load in time what its kernels will be copies of."""
-    if COPIES and any(isinstance(item, IPyNbCell) for item in session.items):
+    if any(isinstance(item, IPyNbCell) for item in session.items) and _copies():
         kernel_copies.start(_environment(session.config, session.config.stash[RECORDS] / "none.json"))
 
 
@@ -75,7 +75,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
             patch.delenv(key)
         for key, value in environment.items():
             patch.setenv(key, value)
-        if COPIES:
+        if _copies():
             patch.setattr(local_provisioner, "launch_kernel", kernel_copies.launch)
         return (yield)
 
@@ -95,6 +95,16 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
                 f"`nnlab build {item.path.stem}` makes them anew",
                 pytrace=False,
             )
+
+
+@functools.cache
+def _copies() -> bool:
+    """Whether kernels are copies of a process. Not with -n0, nor where there is a GPU, which a copy could not use."""
+    if not kernel_copies.possible or "PYTEST_XDIST_WORKER" not in os.environ:
+        return False
+    import torch
+
+    return not torch.accelerator.is_available()
 
 
 def _environment(config: pytest.Config, record: Path) -> dict[str, str]:
