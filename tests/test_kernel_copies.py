@@ -16,7 +16,7 @@ from jupyter_client.manager import KernelManager
 from jupyter_client.provisioning import local_provisioner
 from waiting import wait_for
 
-pytestmark = pytest.mark.skipif(not kernel_copies.possible, reason="processes are copied on Linux alone")
+pytestmark = pytest.mark.skipif(not kernel_copies.POSSIBLE, reason="processes are copied on Linux alone")
 
 # topic: what shows it
 STATE = {

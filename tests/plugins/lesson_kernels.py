@@ -100,7 +100,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 @functools.cache
 def _copies() -> bool:
     """Whether kernels are copies of a process. Not with -n0, nor where there is a GPU, which a copy could not use."""
-    if not kernel_copies.possible or "PYTEST_XDIST_WORKER" not in os.environ:
+    if not kernel_copies.POSSIBLE or "PYTEST_XDIST_WORKER" not in os.environ:
         return False
     import torch
 
@@ -108,8 +108,7 @@ def _copies() -> bool:
 
 
 def _environment(config: pytest.Config, record: Path) -> dict[str, str]:
-    """The environment of a kernel. It is killed at its end: what it leaves in its temporary folder goes with the
-    records."""
+    """As in a build, with a temporary folder among the records: a kernel is killed at its end and cannot tidy up."""
     return reference_environment(record) | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(config.stash[RECORDS]))
 
 
