@@ -11,9 +11,16 @@ from pathlib import Path
 
 DIGEST = Path(__file__).with_name("digest.py")
 NUDGES = 5
-# What NumPy may not use, on a processor that has it: all beyond x86-64-v2, or only AVX-512.
-NO_AVX512 = "X86_V4 AVX512_ICL AVX512_SPR"
-NO_AVX = f"X86_V3 {NO_AVX512}"
+
+def _without(*levels: str) -> str:
+    """What to keep NumPy from using: those of its optional instructions that begin so and that this processor has."""
+    from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
+
+    return ",".join(name for name in __cpu_dispatch__ if name.startswith(levels) and __cpu_features__.get(name))
+
+
+NO_AVX512 = _without("AVX512", "X86_V4")
+NO_AVX = _without("AVX", "FMA", "X86_V3", "X86_V4")
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,11 @@ VARIANTS = [
 HELD_BACK = ("avx2-threads", "nudge5")  # not looked at while experiments and tolerances were chosen
 
 
+def named(name: str) -> Variant:
+    """The variant called `name`. Raises: KeyError."""
+    return {variant.name: variant for variant in VARIANTS}[name]
+
+
 def digests(variant: Variant) -> dict[str, str]:
     """What small computations give under `variant`, bit for bit, by name. Raises: CalledProcessError."""
     command = [sys.executable, str(DIGEST), *([str(variant.nudge)] if variant.nudge is not None else [])]
@@ -80,3 +92,7 @@ def distinct(variants: list[Variant]) -> dict[str, dict[str, str]]:
         else:
             found[variant.name] = digest
     return found
+
+
+if __name__ == "__main__":  # `env $(python tests/variants/arithmetic.py least) COMMAND` runs COMMAND in that arithmetic
+    print(*(f"{key}={value}" for key, value in named(sys.argv[1]).environment.items()))
