@@ -39,6 +39,7 @@ ACCEPTED = {
     "named numbers": ("[nan, inf, -inf, 0.50]", "[nan, inf, -inf, 0.50]"),
     "padding around nan": ("[   nan, 0.1000]", "[ nan, 0.10]"),
     "a range": ("0.50-0.70", "0.50-0.70"),
+    "huge exponents": ("1e400 of 0.50", "1e400 of 0.51"),
     "huge whole numbers": (f"{10**400}", f"{10**400} ".strip()),
 }  # fmt: skip
 

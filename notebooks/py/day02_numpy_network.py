@@ -417,17 +417,18 @@ def gradient_check(loss_and_grads, params, X, y):
 # one to show. Random biases, too: at zero they would hide mistakes that multiply by
 # them.
 
-# %% tolerance={"rtol": 100}
+# %% tolerance={"rtol": 0.1}
 rng = np.random.default_rng(1)
 small = {name: rng.standard_normal(a.shape) for name, a in init_params(8, rng).items()}
 X_few, y_few = make_spiral(10, rng)  # [30, 2], [30]
 errors = gradient_check(loss_and_grads, small, X_few, y_few)
 for name, error in errors.items():
-    print(f"{name}  relative error {error:.0e}")
+    print(f"{name}  agrees to {-np.log10(error):.1f} digits")
 assert max(errors.values()) < 1e-7
 
 # %% [markdown]
-# So many digits do not agree by luck. As a rule of thumb, in double precision:
+# So many digits do not agree by luck. As a rule of thumb, in double precision (an error of
+# $10^{-9}$ is nine digits that agree):
 #
 # | relative error | what it means |
 # |---|---|
@@ -471,14 +472,14 @@ def slope_errors(eps, dtype=np.float64):
     return np.median(errors, axis=0)
 
 
-# %% tolerance={"rtol": 100}
+# %% tolerance={"rtol": 0.2}
 steps = np.logspace(-14, -0.5, 55)
 double = np.array([slope_errors(eps) for eps in steps])  # [55, 2]: forward, central
 single = np.array([slope_errors(eps, np.float32) for eps in steps])
-best = steps[double.argmin(axis=0)]
-print(f"best steps in double precision: forward {best[0]:.0e}, central {best[1]:.0e}")
-print(f"best error, forward {double[:, 0].min():.0e}, central {double[:, 1].min():.0e}")
-print(f"best error in single precision, central  {single[:, 1].min():.0e}")
+best, least = np.log10(steps[double.argmin(axis=0)]), np.log10(double.min(axis=0))
+print(f"best step, in double precision: forward 10^{best[0]:.1f}, central 10^{best[1]:.1f}")
+print(f"its error: forward 10^{least[0]:.1f}, central 10^{least[1]:.1f}")
+print(f"in single precision, central: 10^{np.log10(single[:, 1].min()):.1f} at best")
 assert double[[0, -1], 1].min() > 1e5 * double[:, 1].min(), "a valley"
 assert double[:, 1].min() < 0.01 * double[:, 0].min() and single[:, 1].min() > 1e-6
 

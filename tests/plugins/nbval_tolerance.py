@@ -102,7 +102,7 @@ class Number:
         if self.named:
             return 0.0
         mantissa, _, exponent = self.plain.partition("e")
-        return 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
+        return float(f"1e{int(exponent or 0) - len(mantissa.partition('.')[2])}")  # inf where 10.0 ** n would raise
 
 
 # A number stands alone, or has a unit behind it (1.5s, 98.2%). What is part of a word (conv1, 640x480), of a version
