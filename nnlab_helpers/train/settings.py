@@ -55,7 +55,7 @@ def differences(made: Mapping[str, Any], part: Any, state: Any) -> list[str]:
             if name in then and float(group["lr"]) == float(kept["lr"]):
                 now[name] = then[name]
     names = [name for name in then if name in now and then[name] != now[name]]
-    return [f"{name.lstrip('_')} was {then[name]}, and now it is {now[name]}" for name in names]
+    return [f"{name.lstrip('_')}: {then[name]} then, {now[name]} now" for name in names]
 
 
 def _group(group: Mapping[str, Any]) -> dict[str, Any]:
