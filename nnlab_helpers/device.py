@@ -114,8 +114,7 @@ def _checked(wanted: str | torch.device, origin: str) -> torch.device:
     if (device.index or 0) >= count:
         reason = _why_not(device.type) if count == 0 else f"there are {count}, counted from 0"
         raise RuntimeError(
-            f"device '{device}' ({origin}) is not available here: {reason}. "
-            f"Available: {', '.join(available_devices())}"
+            f"device '{device}' ({origin}) is not available here: {reason}. Available: {', '.join(available_devices())}"
         )
     return device
 

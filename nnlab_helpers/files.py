@@ -17,6 +17,8 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+FULL = {errno.ENOSPC, errno.EFBIG, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
 
 @contextmanager
 def replacing(path: Path, *, binary: bool = False) -> Iterator[IO[Any]]:
@@ -49,8 +51,8 @@ def replacing(path: Path, *, binary: bool = False) -> Iterator[IO[Any]]:
         os.replace(temporary, path)
     except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
-            error.filename = str(path)  # a full disk does not say which file it had no room for
+        if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
+            error.filename = str(path)  # the system does not say which file it had no room for
         raise
     finally:
         if handle >= 0:
@@ -74,7 +76,7 @@ def clear_leftovers(path: Path) -> None:
             if fcntl is None:  # Windows deletes no open file
                 os.unlink(name)
                 continue
-            with open(name, "rb") as file:
+            with open(name, "r+b") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.unlink(name)
 

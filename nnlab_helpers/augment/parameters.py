@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
-from numbers import Real
 
 import numpy as np
 from torch import nn
@@ -22,9 +21,9 @@ def check_transform(name: str, transform: Callable[..., object]) -> None:
         return
     if "generator" not in parameters and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         raise TypeError(
-            f"{name} calls its transforms as t(x, generator=...) on a batch [B, C, H, W], and {_named(transform)} takes no "
-            "generator: use one of nnlab_helpers.augment, or wrap it, lambda x, generator=None: t(x) (torchvision's then "
-            "change all images of a batch alike, and differ from run to run)"
+            f"{name} calls its transforms as t(x, generator=...) on batches [B, C, H, W], and {_named(transform)} takes "
+            "no generator: use one of nnlab_helpers.augment, or wrap it, lambda x, generator=None: t(x) (torchvision's "
+            "then change all images of a batch alike, and differ from run to run)"
         )
 
 
@@ -34,7 +33,7 @@ def _named(transform: object) -> str:
 
 def _number(name: str, value: float) -> float:
     """Return `value` if it is one number, Python's or NumPy's, the latter as Python's."""
-    if isinstance(value, bool) or not isinstance(value, Real):
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         pair = "; it serves both directions: Rotate(10) turns by -10 to 10 degrees, Jitter(0.2) scales by 0.8 to 1.2"
         raise TypeError(
             f"{name} must be a single number, got {value!r}" + (pair if isinstance(value, (tuple, list)) else "")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from numbers import Integral
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
@@ -65,7 +65,7 @@ class Shift(Transform):
 
     def __init__(self, max_pixels: int, fill: float = 0.0) -> None:
         """Set the largest shift, in pixels, and the value of what comes in."""
-        if isinstance(max_pixels, bool) or not isinstance(max_pixels, Integral) or max_pixels < 0:
+        if isinstance(max_pixels, bool) or not isinstance(max_pixels, (int, np.integer)) or max_pixels < 0:
             raise ValueError(f"max_pixels must be a whole number, 0 or more, got {max_pixels!r}")
         self.max_pixels = int(max_pixels)
         self.fill = finite("fill", fill)

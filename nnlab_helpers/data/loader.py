@@ -278,7 +278,7 @@ def _tensor(name: str, part: Any) -> Tensor:
     if not isinstance(part, Tensor):
         array = np.array(part, order="C")  # a copy: it may be read-only, and its owner may change it
         if array.dtype.kind not in "buif":
-            raise TypeError(f"{name} must be a tensor or an array of numbers, got {type(part).__name__} of {array.dtype}")
+            raise TypeError(f"{name} must be a tensor or array of numbers, got {type(part).__name__} of {array.dtype}")
         if array.dtype.kind != "b" and array.dtype != np.uint8:
             array = array.astype(np.float32 if array.dtype.kind == "f" else np.int64)
         part = torch.from_numpy(array)

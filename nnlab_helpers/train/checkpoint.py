@@ -149,10 +149,11 @@ def bring_back(
         for name, part in parts.items():
             made = content["made"].get(name)
             if made is not None and (changed := differences(made, part, content[name])):
+                rate = ", or with the rate that it has by now" if any(c.startswith("lr") for c in changed) else ""
                 raise ValueError(
-                    f"the {name} is not the one of the run in {target}: {'; '.join(changed)}. Make it as it was to go on "
-                    "(a rate that has changed on the way may also be given as it is now), or train on from the weights "
-                    "alone: load_checkpoint(path, model), without the parts, and then fit without resume"
+                    f"the {name} is not the one of the run in {target} ({'; '.join(changed)}): to go on, make it as it "
+                    f"was{rate}; to train on from the weights alone, load_checkpoint(path, model) without the parts, "
+                    "and then fit without resume"
                 )
     device = torch.device("cpu") if model is None else _device(model)
     every = parts if model is None else parts | {"model": model}

@@ -85,8 +85,8 @@ def check_scheduler(scheduler: Any, scheduler_per: str, optimizer: torch.optim.O
         raise ValueError('ReduceLROnPlateau waits for a validation loss: use it with scheduler_per="epoch"')
     if isinstance(scheduler, ReduceLROnPlateau) and scheduler.mode != "min":
         raise ValueError(
-            f'ReduceLROnPlateau(mode="{scheduler.mode}") waits for a number that rises, and fit gives it the loss: make '
-            'it with mode="min"'
+            f'ReduceLROnPlateau(mode="{scheduler.mode}") waits for a number that rises, and fit gives it the loss: '
+            'make it with mode="min"'
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nnlab_helpers.train.losses import BINARY, CLASSES, KnownLoss
+from nnlab_helpers.train.losses import BINARY, CLASSES, KnownLoss, broadcasts
 
 BROADCASTS = "Using a target size"  # begins PyTorch's warning of a loss whose arguments differ in shape
 CALL = "take what you need in a step of your own: step=lambda model, batch: F.cross_entropy(model(batch[0])[0], ...)"
@@ -33,13 +33,13 @@ def of_batch(error: Exception, model: nn.Module, batch: Any) -> str | None:
         return broadcasts(*(map(int, shape.split(",")) for shape in (output, target)))
     if "Expected more than 1 value per channel" in said:
         return (
-            "batch normalisation cannot learn from a batch of one sample, which has no spread (mostly it is the last of "
-            "an epoch): make the training loader with drop_last=True, or with another batch_size"
+            "batch normalisation cannot learn from a batch of one sample, which has no spread (mostly it is the last "
+            "of an epoch): make the training loader with drop_last=True, or with another batch_size"
         )
     if "device-side assert" in said:
         return (
-            "the GPU stopped at an index out of range, mostly a label below 0, or not below the number of outputs: look "
-            "at y.min() and y.max(), and start the kernel anew (this one can no longer use the GPU)"
+            "the GPU stopped at an index out of range, mostly a label below 0, or not below the number of outputs: "
+            "look at y.min() and y.max(), and start the kernel anew (this one can no longer use the GPU)"
         )
     x = batch
     while isinstance(x, (tuple, list, Mapping)) and len(x):
@@ -91,8 +91,8 @@ def _of_labels(loss: KnownLoss, output: Tensor, y: Tensor) -> str | None:
     bad = y[(y != loss.ignore_index) & ((y < 0) | (y >= classes))]
     if len(bad):
         return (
-            f"label {int(bad[0])} is out of range: for {classes} outputs labels are 0 to {classes - 1}. Count from 0, or "
-            "give the model an output for each class"
+            f"label {int(bad[0])} is out of range: for {classes} outputs labels are 0 to {classes - 1}. Count from 0, "
+            "or give the model an output for each class"
         )
     return None
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 
-FALLS = frozenset(
-    "loss losses error errors err mse mae rmse mape nll bce ce kl fid lpips ece mce brier wer cer perplexity ppl cost "
-    "regret distance divergence deviation fpr fnr eer".split()
-)
-RISES = frozenset(
-    "accuracy acc f1 fbeta auc auroc auprc ap map precision recall sensitivity specificity tpr tnr psnr ssim iou miou "
-    "jaccard dice r2 mcc kappa bleu rouge elbo top1 top3 top5 correct".split()
-)
+FALLS = {
+    "loss", "losses", "error", "errors", "err", "mse", "mae", "rmse", "mape", "nll", "bce", "ce", "kl", "fid",
+    "lpips", "ece", "mce", "brier", "wer", "cer", "perplexity", "ppl", "cost", "regret", "distance", "divergence",
+    "deviation", "fpr", "fnr", "eer",
+}  # fmt: skip
+RISES = {
+    "accuracy", "acc", "f1", "fbeta", "auc", "auroc", "auprc", "ap", "map", "precision", "recall", "sensitivity",
+    "specificity", "tpr", "tnr", "psnr", "ssim", "iou", "miou", "jaccard", "dice", "r2", "mcc", "kappa", "bleu",
+    "rouge", "elbo", "top1", "top3", "top5", "correct",
+}  # fmt: skip
 
 
 def direction(monitor: str) -> str:

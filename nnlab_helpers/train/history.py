@@ -30,7 +30,9 @@ class History(Sequence[Row]):
         ([0.9, 0.4], 2, 2)
     """
 
-    def __init__(self, rows: Iterable[Mapping[str, Any]] = (), monitor: str | None = None, mode: str | None = None) -> None:
+    def __init__(
+        self, rows: Iterable[Mapping[str, Any]] = (), monitor: str | None = None, mode: str | None = None
+    ) -> None:
         """Start with these rows.
 
         Raises:

@@ -138,8 +138,8 @@ def fit(
     if checkpoint is not None:
         checkpoint = usable(checkpoint)
         if resume and checkpoint.exists():
-            content, history.rows = begun(checkpoint, parts)
-            made, done = content["made"], (content["scheduler"] or {}).get("last_epoch", 0)
+            content, history.rows, done = begun(checkpoint, parts)
+            made = content["made"]
     epoch, updates = len(history), 0
     check_steps(scheduler, scheduler_per, train_loader, epochs - epoch, accumulate, done)
     if content is not None:
@@ -176,7 +176,7 @@ def fit(
                         if len(group) > 1:  # a batch counts by its samples
                             mean_loss = mean_loss * (size / sum(sizes))
                         scaler.scale(mean_loss).backward()
-                    means.add({name: value.detach() for name, value in values.items()}, size)
+                    means.add(values, size)
                 if clip_norm is not None:
                     scaler.unscale_(optim)
                     clip_grad_norm_([p for g in optim.param_groups for p in g["params"]], clip_norm)

@@ -89,7 +89,7 @@ def correct(loss: KnownLoss, output: Tensor, y: Tensor) -> tuple[Tensor, Tensor]
 
 
 def check_shapes(loss: KnownLoss, output: Tensor, y: Tensor) -> None:
-    """Refuse what one of PyTorch's losses would take without a word: shapes that it broadcasts, classes that are one."""
+    """Refuse what PyTorch's losses take without a word: shapes that one broadcasts, and a single class."""
     if loss.name in CLASSES and output.ndim > 1 and output.shape[1] == 1 and not y.is_floating_point():
         raise ValueError(
             f"the model's output is {list(output.shape)}, and cross-entropy over a single class is always 0: give the "
@@ -123,12 +123,17 @@ class NoBroadcast(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call `func`, and look at what it makes of its arguments."""
         given = [a for a in args if isinstance(a, Tensor) and a.ndim]
+        output, target = given if len(given) == 2 else (None, None)
+        if output is None or target is None or output.requires_grad == target.requires_grad:
+            return func(*args, **(kwargs or {}))
+        if target.requires_grad:
+            output, target = target, output
+        unlike = may_broadcast(output, target)
+        if unlike and getattr(func, "__name__", "") in ELEMENTS:
+            raise ValueError(broadcasts(output.shape, target.shape))
         result = func(*args, **(kwargs or {}))
-        if len(given) == 2 and given[0].requires_grad != given[1].requires_grad:
-            output, target = given if given[0].requires_grad else given[::-1]
-            grown = isinstance(result, Tensor) and result.numel() > max(output.numel(), target.numel())
-            if may_broadcast(output, target) and (grown or getattr(func, "__name__", "") in ELEMENTS):
-                raise ValueError(broadcasts(output.shape, target.shape))
+        if unlike and isinstance(result, Tensor) and result.numel() > max(output.numel(), target.numel()):
+            raise ValueError(broadcasts(output.shape, target.shape))
         return result
 
 

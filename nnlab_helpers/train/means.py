@@ -32,10 +32,12 @@ class Means:
         self._weights: dict[str, float] = {}
         self._waiting: list[Mapping[str, Tensor]] = []
         self._counts: list[int] = []
+        self._over: list[Mapping[str, Tensor]] = []
 
     def add(self, values: Mapping[str, Tensor], samples: int) -> None:
-        """Note the means of one batch (scalars on any device, cut from the graph) over `samples` samples."""
-        self._waiting.append(values)
+        """Note the means of one batch (scalars on any device) over `samples` samples."""
+        self._waiting.append({name: value.detach() for name, value in values.items()})
+        self._over.append(getattr(values, "over", {}))
         self._counts.append(samples)
         self.samples += samples
 
@@ -43,10 +45,10 @@ class Means:
         """The means over the last `batches` batches, still on the device."""
         if batches == 1:
             return dict(self._waiting[-1])
-        counts, values = self._counts[-batches:], self._waiting[-batches:]
+        values = self._waiting[-batches:]
         means = {}
         for name in values[0]:
-            over = [_over(v, name, n) for v, n in zip(values, counts, strict=True)]
+            over = self._divisors(name)[-batches:]
             parts = [_counting(v[name], n) * n for v, n in zip(values, over, strict=True)]
             means[name] = sum(parts, torch.tensor(0.0)) / sum(over)
         return means
@@ -70,7 +72,7 @@ class Means:
             raise ValueError("step must return the same names for every batch")
         for name in names:
             column = torch.stack([values[name].reshape(()) for values in self._waiting]).cpu().double()
-            over = [_over(v, name, n) for v, n in zip(self._waiting, self._counts, strict=True)]
+            over = self._divisors(name)
             if isinstance(over[0], Tensor):
                 weights = torch.stack([torch.as_tensor(n) for n in over]).cpu().double()
             else:
@@ -82,7 +84,7 @@ class Means:
             self._sums[name] = self._sums.get(name, 0.0) + float(column @ weights)
             self._weights[name] = self._weights.get(name, 0.0) + float(weights.sum())
         self._batches += len(self._waiting)
-        self._waiting, self._counts = [], []
+        self._waiting, self._counts, self._over = [], [], []
 
     def read(self, check: bool = True) -> dict[str, float]:
         """The means so far; what nothing counted for is left out.
@@ -95,10 +97,9 @@ class Means:
             raise ValueError(f"no label counts in {self._where}: the loss ignores all of them (ignore_index)")
         return {name: total / self._weights[name] for name, total in self._sums.items() if self._weights[name]}
 
-
-def _over(values: Mapping[str, Tensor], name: str, samples: int) -> Any:
-    """What the mean called `name` was divided by: a scalar beside it on the device, or the number of samples."""
-    return getattr(values, "over", {}).get(name, samples)
+    def _divisors(self, name: str) -> list[Any]:
+        """What the means called `name` were divided by: scalars beside them on the device, or numbers of samples."""
+        return [over.get(name, samples) for over, samples in zip(self._over, self._counts, strict=True)]
 
 
 def _counting(mean: Tensor, over: Any) -> Tensor:

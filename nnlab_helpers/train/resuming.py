@@ -27,8 +27,8 @@ def usable(path: str | os.PathLike[str]) -> Path:
     return target
 
 
-def begun(path: Path, parts: Mapping[str, Any]) -> tuple[dict[str, Any], list[Row]]:
-    """Read the checkpoint of a run that `parts` are to go on with: its content and its history.
+def begun(path: Path, parts: Mapping[str, Any]) -> tuple[dict[str, Any], list[Row], int]:
+    """Read the checkpoint of a run that `parts` are to go on with: its content, history, and its scheduler's steps.
 
     Raises:
         ValueError: it is no checkpoint, or none of `fit`, or its run had a part that is not given.
@@ -36,11 +36,13 @@ def begun(path: Path, parts: Mapping[str, Any]) -> tuple[dict[str, Any], list[Ro
     content = read_checkpoint(path)
     rows = content.get("history")
     if not isinstance(rows, list) or not all(isinstance(row, dict) and "epoch" in row for row in rows):
-        raise ValueError(f"{path} was not written by fit, there is no history in it: bring it back with load_checkpoint")
+        raise ValueError(f"{path} holds no history, so fit did not write it: bring it back with load_checkpoint")
     for name in ("optimizer", "scheduler"):
         if parts[name] is None and content.get(name) is not None:
-            raise ValueError(f"the run in {path} had {'an' if name[0] == 'o' else 'a'} {name}: pass one like it to go on")
-    return content, rows
+            article = "an" if name == "optimizer" else "a"
+            raise ValueError(f"the run in {path} had {article} {name}: pass one like it to go on")
+    scheduler = content.get("scheduler")
+    return content, rows, scheduler.get("last_epoch", 0) if isinstance(scheduler, dict) else 0
 
 
 def keep(path: Path, model: nn.Module, rows: list[Row], parts: Mapping[str, Any], made: Mapping[str, Any]) -> None:
