@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import copy
+import errno
 import itertools
+import os
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.optim import lr_scheduler
 from training import X, Y, batches_of, make_model, sgd, weights
 
 from nnlab_helpers.train import EarlyStopping, fit, load_checkpoint
@@ -120,7 +124,9 @@ class TestMistakes:
         [
             ({"epochs": 0}, ValueError, "epochs must be at least 1"),
             ({"epochs": 2.0}, TypeError, "epochs must be a whole number, got 2.0"),
+            ({"epochs": True}, TypeError, "epochs must be a whole number, not True"),
             ({"accumulate": 1.5}, TypeError, "accumulate must be a whole number"),
+            ({"accumulate": True}, TypeError, "accumulate must be a whole number"),
             ({"optimizer": None}, ValueError, "without an optimizer nothing is learnt"),
             ({"accumulate": 0}, ValueError, "accumulate"),
             ({"clip_norm": 0.0}, ValueError, "clip_norm"),
@@ -191,6 +197,40 @@ class TestMistakes:
         fit(model, [(X, Y)], epochs=1, optimizer=sgd(model.layers[3]))
         assert torch.equal(model.layers[1].weight, body)
 
+    def test_whole_numbers_of_numpy(self):
+        model, updates = make_model(), []
+        history = fit(
+            model, batches_of(X, Y, 10), epochs=np.int64(2), optimizer=sgd(model), accumulate=np.int32(2),
+            early_stopping=EarlyStopping("train_loss", patience=np.int64(2)), hooks=[lambda e: updates.append(e.update)],
+        )  # fmt: skip
+        assert (len(history), updates) == (2, [3, 6])
+
+    def test_an_optimizer_that_calls_back(self):
+        class OfOnesOwn(torch.optim.SGD):
+            def step(self, closure):
+                return super().step(closure)
+
+        for make in (torch.optim.LBFGS, OfOnesOwn):
+            model = make_model()
+            with pytest.raises(ValueError, match=rf"{make.__name__} computes the loss several times.*optimizer=None"):
+                fit(model, [(X, Y)], epochs=1, optimizer=make(model.parameters()))
+
+    def test_it_runs_in_a_step_of_its_own(self):
+        model = make_model()
+        optimizer = torch.optim.LBFGS(model.parameters())
+
+        def step(model, batch):
+            def closure():
+                optimizer.zero_grad()
+                loss = F.cross_entropy(model(batch[0]), batch[1])
+                loss.backward()
+                return loss
+
+            return torch.as_tensor(optimizer.step(closure) if model.training else closure())
+
+        history = fit(model, [(X, Y)], epochs=3, optimizer=None, step=step)
+        assert history["train_loss"][-1] < history["train_loss"][0]
+
     def test_schedulers(self):
         model = make_model()
         optimizer = sgd(model)
@@ -200,3 +240,85 @@ class TestMistakes:
         plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)
         with pytest.raises(ValueError, match='scheduler_per="epoch"'):
             fit(model, [(X, Y)], epochs=1, optimizer=optimizer, scheduler=plateau, scheduler_per="step")
+        rising = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode="max")
+        with pytest.raises(ValueError, match=r'mode="max".*fit gives it the loss.*mode="min"'):
+            fit(model, [(X, Y)], epochs=1, optimizer=optimizer, scheduler=rising)
+
+    @pytest.mark.parametrize("kind", ["alone", "chained", "second in a sequence"])
+    @pytest.mark.parametrize(("per", "accumulate", "needed"), [("step", 1, 15), ("step", 2, 9), ("epoch", 1, 3)])
+    def test_a_scheduler_with_too_few_steps(self, kind, per, accumulate, needed, tmp_path):
+        """Five batches, three epochs: known before the first one, also when the run goes on."""
+
+        def run(steps, epochs=3, loader=None, **kwargs):
+            model = make_model()
+            optimizer = sgd(model)
+            scheduler = lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=steps - (1 if kind[:6] == "second" else 0))
+            constant = lr_scheduler.ConstantLR(optimizer, total_iters=1)
+            if kind == "chained":
+                scheduler = lr_scheduler.ChainedScheduler([constant, scheduler])
+            elif kind != "alone":
+                scheduler = lr_scheduler.SequentialLR(optimizer, [constant, scheduler], milestones=[1])
+            before = weights(model)
+            try:
+                return fit(
+                    model, loader or batches_of(X, Y, 10), epochs=epochs, optimizer=optimizer, scheduler=scheduler,
+                    scheduler_per=per, accumulate=accumulate, **kwargs,
+                )  # fmt: skip
+            except ValueError:
+                assert torch.equal(weights(model), before)
+                raise
+
+        with pytest.raises(ValueError, match=rf"ends after {needed - 1} steps, and this run takes {needed} .*total_steps"):
+            run(needed - 1)
+        assert len(run(needed, checkpoint=tmp_path / "run.pt")) == 3
+        with pytest.raises(ValueError, match=f"ends after {needed} steps"):
+            run(needed, epochs=4, checkpoint=tmp_path / "run.pt", resume=True)
+
+
+class TestUnusable:
+    """Noticed before the first epoch, or else no reason to lose the run."""
+
+    @pytest.mark.parametrize(
+        ("make", "error"),
+        [
+            (lambda folder: folder, IsADirectoryError),
+            (lambda folder: (folder / "file").write_text("x") and folder / "file" / "run.pt", OSError),
+            (lambda folder: (folder / "file").write_text("x") and folder / "file" / "deep" / "run.pt", OSError),
+        ],
+    )
+    @pytest.mark.parametrize("resume", [False, True])
+    def test_before_the_first_epoch(self, tmp_path, make, error, resume):
+        model, steps = make_model(), []
+        path = make(tmp_path)
+        with pytest.raises(error, match=str(tmp_path)):
+            fit(
+                model, [(X, Y)], epochs=1, optimizer=sgd(model), checkpoint=path, resume=resume,
+                step=lambda model, batch: steps.append(1) or model(batch[0]).mean(),
+            )  # fmt: skip
+        assert not steps
+
+    @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
+    def test_a_folder_without_permission(self, tmp_path):
+        tmp_path.chmod(0o500)
+        with pytest.raises(PermissionError):
+            fit(make_model(), [(X, Y)], epochs=1, optimizer=sgd(make_model()), checkpoint=tmp_path / "run.pt")
+
+    def test_a_disk_that_fills_up(self, tmp_path, monkeypatch):
+        """A warning names the file; the last checkpoint that fitted stays, and the results come back."""
+        path, model = tmp_path / "run.pt", make_model()
+        real, writes = os.fsync, []
+
+        def fsync(handle):
+            writes.append(handle)
+            if len(writes) in (2, 3):
+                raise OSError(errno.ENOSPC, "No space left on device")
+            real(handle)
+
+        monkeypatch.setattr(os, "fsync", fsync)
+        with pytest.warns(RuntimeWarning, match=r"of epoch [23] could not be written.*No space.*run\.pt") as caught:
+            history = fit(model, [(X, Y)], epochs=3, optimizer=sgd(model), checkpoint=path)
+        assert len(caught) == 2
+        assert caught[0].filename == __file__
+        assert len(history) == 3
+        assert len(load_checkpoint(path)["history"]) == 1
+        assert list(tmp_path.iterdir()) == [path]

@@ -33,7 +33,7 @@ from nnlab_helpers.train.losses import Loss
 from nnlab_helpers.train.means import Means
 from nnlab_helpers.train.precision import Precision
 from nnlab_helpers.train.progress import Progress
-from nnlab_helpers.train.resuming import begun, keep, usable
+from nnlab_helpers.train.resuming import begun, keep, steps_done, usable
 from nnlab_helpers.train.steps import Step, batch_size, choose_step, run_step, to_device
 from nnlab_helpers.train.stopping import EarlyStopping
 
@@ -134,7 +134,7 @@ def fit(
         history = History(monitor=early_stopping.monitor, mode=early_stopping.mode)
     parts = {"optimizer": optimizer, "scheduler": scheduler, "scaler": scaler, "early_stopping": early_stopping}
     parts |= {"train_loader": loader_state(train_loader), "val_loader": loader_state(val_loader)}
-    made, content, done = made_of(parts), None, getattr(scheduler, "last_epoch", 0)
+    made, content, done = made_of(parts), None, 0 if scheduler is None else steps_done(scheduler.state_dict())
     if checkpoint is not None:
         checkpoint = usable(checkpoint)
         if resume and checkpoint.exists():

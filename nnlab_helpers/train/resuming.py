@@ -41,8 +41,14 @@ def begun(path: Path, parts: Mapping[str, Any]) -> tuple[dict[str, Any], list[Ro
         if parts[name] is None and content.get(name) is not None:
             article = "an" if name == "optimizer" else "a"
             raise ValueError(f"the run in {path} had {article} {name}: pass one like it to go on")
-    scheduler = content.get("scheduler")
-    return content, rows, scheduler.get("last_epoch", 0) if isinstance(scheduler, dict) else 0
+    return content, rows, steps_done(content.get("scheduler"))
+
+
+def steps_done(state: Any) -> int:
+    """How many steps a scheduler has taken, from its `state_dict()` (a chain has no count of its own)."""
+    if not isinstance(state, dict):
+        return 0
+    return state["last_epoch"] if "last_epoch" in state else max(map(steps_done, state.get("_schedulers", [])), default=0)
 
 
 def keep(path: Path, model: nn.Module, rows: list[Row], parts: Mapping[str, Any], made: Mapping[str, Any]) -> None:
