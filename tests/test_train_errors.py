@@ -52,7 +52,6 @@ class TestNotFinite:
         with pytest.raises(FloatingPointError, match="validation after epoch 1, batch 2"):
             fit(model, [(X, Y)], [(X, Y), (X * float("nan"), Y)], epochs=1, optimizer=sgd(model))
 
-
     def test_in_the_last_gradient(self, tmp_path):
         """The loss before it was finite; the checkpoint of the epoch before stays."""
 
@@ -268,7 +267,9 @@ class TestMistakes:
                 assert torch.equal(weights(model), before)
                 raise
 
-        with pytest.raises(ValueError, match=rf"ends after {needed - 1} steps, and this run takes {needed} .*total_steps"):
+        with pytest.raises(
+            ValueError, match=rf"ends after {needed - 1} steps, and this run takes {needed} .*total_steps"
+        ):
             run(needed - 1)
         assert len(run(needed, checkpoint=tmp_path / "run.pt")) == 3
         with pytest.raises(ValueError, match=f"ends after {needed} steps"):

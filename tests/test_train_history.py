@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import subprocess
 import sys
@@ -34,6 +35,9 @@ class TestHistory:
     def test_best_epoch(self):
         assert History(ROWS).best_epoch == 2
         assert History(ROWS, monitor="val_accuracy", mode="max").best_epoch == 3
+        assert History(ROWS, monitor="val_accuracy").best_epoch == 3
+        with pytest.raises(ValueError, match='mode must be "min" or "max"'):
+            History(ROWS, mode="maximum")
         assert History([{"epoch": 1, "train_loss": 1.0}, {"epoch": 2, "train_loss": 0.5}]).best_epoch == 2
         assert History([ROWS[0] | {"val_loss": float("nan")}, ROWS[1]]).best_epoch == 2
         with pytest.raises(ValueError, match="no epochs yet"):
@@ -143,10 +147,50 @@ class TestEarlyStopping:
         assert len(history) == 3
         assert torch.equal(weights(model), kept[2])
 
-    @pytest.mark.parametrize("bad", [{"patience": 0}, {"min_delta": -1.0}, {"mode": "maximum"}])
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            {"patience": 0}, {"patience": 1.5}, {"patience": True}, {"min_delta": -1.0}, {"min_delta": float("nan")},
+            {"mode": "maximum"},
+        ],
+    )  # fmt: skip
     def test_mistakes_speak(self, bad):
-        with pytest.raises(ValueError, match=next(iter(bad))):
+        with pytest.raises((ValueError, TypeError), match=next(iter(bad))):
             EarlyStopping(**bad)
+
+    RISE = (
+        "accuracy acc f1 F1 f1_macro macro_f1_score auroc auc roc_auc precision recall psnr ssim iou mean_iou dice r2"
+    )
+    FALL = "loss error error_rate mse MSE mae rmse mean_absolute_error nll perplexity f1_loss fid ece brier top5_error"
+
+    @pytest.mark.parametrize("part", ["train_", "val_"])
+    def test_the_name_tells_the_direction(self, part):
+        for mode, names in (("max", self.RISE), ("min", self.FALL)):
+            for name in names.split():
+                assert (EarlyStopping(part + name).mode, History(monitor=part + name).mode) == (mode, mode), name
+                other = "min" if mode == "max" else "max"
+                assert EarlyStopping(part + name, mode=other).mode == other
+
+    @pytest.mark.parametrize("name", ["val_score", "val_metric", "learning_rate", "val_a", "seconds", "val_closs"])
+    def test_or_else_is_asked_for(self, name):
+        for make in (EarlyStopping, lambda monitor: History(monitor=monitor)):
+            with pytest.raises(ValueError, match=f"is more or less of '{name}' better.*mode="):
+                make(name)
+        assert EarlyStopping(name, mode="max").mode == History(monitor=name, mode="max").mode == "max"
+
+    def test_a_score_that_rises_ends_at_its_top(self):
+        scores = iter([0.2, 0.9, 0.5, 0.4])
+
+        def step(model, batch):
+            loss = model(batch[0]).square().mean()
+            return {"loss": loss, "f1": loss.detach() * 0 + (next(scores) if not model.training else 0.0)}
+
+        model = make_model()
+        history = fit(
+            model, [(X, Y)], [(X, Y)], epochs=9, optimizer=sgd(model), step=step,
+            early_stopping=EarlyStopping("val_f1", patience=2),
+        )  # fmt: skip
+        assert (len(history), history.best_epoch) == (4, 2)
 
 
 class TestHooks:
@@ -212,13 +256,74 @@ class TestHooks:
         fit(model, [(X, Y)], epochs=2, optimizer=sgd(model), hooks=[lambda e: seen.append(evaluate(e.model, test))])
         assert seen[1]["loss"] < seen[0]["loss"]
 
-    def test_an_error_in_a_hook_is_not_hidden(self):
+    @pytest.mark.parametrize("moment", ["update", "epoch", "end"])
+    def test_one_that_fails_costs_nothing_but_itself(self, moment):
+        """A warning says which, when, why and where; the run is what it is without it, and other hooks go on."""
+
+        class Broken:
+            def __init__(self):
+                self.heard = []
+
+            def on_update(self, event):
+                self.hear("update", event)
+
+            def on_epoch(self, event):
+                self.hear("epoch", event)
+
+            def on_end(self, event):
+                self.hear("end", event)
+
+            def hear(self, now, event):
+                self.heard.append((now, event.epoch))
+                if now == moment and (event.epoch == 2 or now == "end"):
+                    event.model.eval()
+                    torch.rand(9)
+                    raise RuntimeError("my own mistake")
+
+        runs, others, broken = [], [], Broken()
+        place = "at the end" if moment == "end" else "after update [34] in epoch 2"
+        for hooks in ([], [broken, Watch(update=others.append, epoch=others.append, end=others.append)]):
+            model = make_model(dropout=0.5)
+            expected = (
+                pytest.warns(
+                    RuntimeWarning, match=rf"hook Broken failed {place}, with RuntimeError: my own mistake \(.*py, line"
+                )
+                if hooks
+                else contextlib.nullcontext([])
+            )
+            with expected as caught:
+                history = fit(model, batches_of(X, Y, 25), epochs=3, optimizer=sgd(model), hooks=hooks)
+            assert len(caught) == len(hooks) // 2
+            runs.append((weights(model).tolist(), history["train_loss"], len(history)))
+        assert runs[0] == runs[1]
+        assert len(others) == 6 + 3 + 1
+        assert broken.heard[-1] == ("end", 3), "it may still close what it opened"
+        at = {
+            "update": [("update", 2), ("end", 3)],
+            "epoch": [("epoch", 2), ("end", 3)],
+            "end": [("epoch", 3), ("end", 3)],
+        }
+        assert broken.heard[-2:] == at[moment], "and hears nothing else"
+
+    def test_a_function_that_fails(self):
         def broken(event):
-            raise RuntimeError("my own mistake")
+            raise ZeroDivisionError
 
         model = make_model()
-        with pytest.raises(RuntimeError, match="my own mistake"):
-            fit(model, [(X, Y)], epochs=1, optimizer=sgd(model), hooks=[broken])
+        with pytest.warns(
+            RuntimeWarning, match="the hook broken failed after update 1 in epoch 1, with ZeroDivisionError"
+        ):
+            assert len(fit(model, [(X, Y)], epochs=3, optimizer=sgd(model), hooks=[broken])) == 3
+
+    def test_at_the_start_nothing_is_lost_and_the_error_speaks(self):
+        def broken(event):
+            raise ValueError("no such folder")
+
+        model = make_model()
+        before = weights(model)
+        with pytest.raises(ValueError, match="no such folder"):
+            fit(model, [(X, Y)], epochs=1, optimizer=sgd(model), hooks=[Watch(start=broken)])
+        assert torch.equal(weights(model), before)
 
 
 def test_importing_train_loads_nothing_heavy():

@@ -240,7 +240,12 @@ WORDS = {
     "too few labels": (X, Y[:20], CROSS, r"\[20\].*the loss needs \[50\]"),
     "labels in a list": (X, Y.tolist(), CROSS, r"targets are a list of 50.*torch\.as_tensor"),
     "bytes": ((X * 9).byte(), Y, CROSS, r"x is a tensor \[50, 6\] of uint8.*x\.float\(\) / 255"),
-    "doubles": (X.double(), Y, CROSS, r"of float64, and the model computes in float32: give it x\.to\(torch\.float32\)"),
+    "doubles": (
+        X.double(),
+        Y,
+        CROSS,
+        r"of float64, and the model computes in float32: give it x\.to\(torch\.float32\)",
+    ),
     "binary labels that are whole": (X, F.one_hot(Y, 3), F.binary_cross_entropy_with_logits, r"floats: y\.float\(\)"),
     "logits for probabilities": (X, F.one_hot(Y, 3).float(), F.binary_cross_entropy, "_with_logits for logits"),
 }
@@ -257,7 +262,10 @@ class TestWords:
             evaluate(model, [(x, y)], loss=loss)
 
     def test_images_for_a_convolution(self):
-        for images, says in ((torch.zeros(4, 1, 8, 8, dtype=torch.uint8), "/ 255"), (torch.zeros(4, 1, 8, 8).double(), "float32")):
+        for images, says in (
+            (torch.zeros(4, 1, 8, 8, dtype=torch.uint8), "/ 255"),
+            (torch.zeros(4, 1, 8, 8).double(), "float32"),
+        ):
             with pytest.raises(ValueError, match=says):
                 evaluate(nn.Sequential(nn.Conv2d(1, 3, 8), nn.Flatten()), [(images, Y[:4])])
 
@@ -266,9 +274,13 @@ class TestWords:
         with pytest.raises(ValueError, match=r"give it x\.long\(\)"):
             evaluate(model, [(torch.zeros(4, 1), Y[:4])])
 
-    @pytest.mark.parametrize("output", [(torch.zeros(50, 3),) * 2, {"logits": torch.zeros(50, 3)}, [torch.zeros(50, 3)]])
+    @pytest.mark.parametrize(
+        "output", [(torch.zeros(50, 3),) * 2, {"logits": torch.zeros(50, 3)}, [torch.zeros(50, 3)]]
+    )
     def test_a_model_that_returns_several(self, output):
-        with pytest.raises(TypeError, match=f"the model returned a {type(output).__name__} of .*step=lambda model, batch"):
+        with pytest.raises(
+            TypeError, match=f"the model returned a {type(output).__name__} of .*step=lambda model, batch"
+        ):
             evaluate(Constant(output), [(X, Y)])
 
     def test_a_loss_that_takes_what_the_model_returns(self):

@@ -50,7 +50,9 @@ class Noisy(Dataset):
 class Run:
     """A run with everything that could go astray: dropout, shuffling, augmentation, momentum, batch statistics."""
 
-    def __init__(self, loader="tensor", scheduler="none", per="epoch", stopping=None, optimizer=torch.optim.Adam, val=None):
+    def __init__(
+        self, loader="tensor", scheduler="none", per="epoch", stopping=None, optimizer=torch.optim.Adam, val=None
+    ):
         torch.manual_seed(1)
         self.val = [(IMAGES[:20], Y[:20])] if val is None else val()
         self.model = MLP(6, (16,), 3, norm="batch", dropout=0.4)
@@ -211,7 +213,9 @@ def test_another_kind_of_run(tmp_path):
     save_checkpoint(tmp_path / "part.pt", make_model(), optimizer=sgd(nn.Linear(2, 2)))
     model = make_model(1)
     before, state = weights(model), torch.get_rng_state()
-    with pytest.raises(ValueError, match=r"the optimizer is not the one of .*shapes of the parameters: \[\[2, 2\], \[2\]\] "):
+    with pytest.raises(
+        ValueError, match=r"the optimizer is not the one of .*shapes of the parameters: \[\[2, 2\], \[2\]\] "
+    ):
         load_checkpoint(tmp_path / "part.pt", model, optimizer=torch.optim.SGD([model.layers[1].weight], lr=0.1))
     assert torch.equal(weights(model), before)
     assert torch.equal(torch.get_rng_state(), state)
@@ -219,7 +223,9 @@ def test_another_kind_of_run(tmp_path):
 
 def test_validation_goes_on_too(tmp_path):
     """A validation loader that shuffles and augments: its epochs go on where they were."""
-    setting = {"val": lambda: TensorLoader((IMAGES, Y), batch_size=16, shuffle=True, drop_last=True, augment=Noise(0.3))}
+    setting = {
+        "val": lambda: TensorLoader((IMAGES, Y), batch_size=16, shuffle=True, drop_last=True, augment=Noise(0.3))
+    }
     whole = Run(**setting)
     history = whole.fit()
     resumed, resumed_history = in_two_parts(tmp_path / "run.pt", **setting)

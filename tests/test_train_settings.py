@@ -45,7 +45,9 @@ SCHEDULERS = {
     "top": lambda o: lrs.CyclicLR(o, 0.1, 0.4, cycle_momentum=False),
     "sequence": lambda o: lrs.SequentialLR(o, [lrs.ConstantLR(o, total_iters=2), lrs.ExponentialLR(o, 0.9)], [2]),
     "gamma within": lambda o: lrs.SequentialLR(o, [lrs.ConstantLR(o, total_iters=2), lrs.ExponentialLR(o, 0.8)], [2]),
-    "cosine within": lambda o: lrs.SequentialLR(o, [lrs.ConstantLR(o, total_iters=2), lrs.CosineAnnealingLR(o, 4)], [2]),
+    "cosine within": lambda o: lrs.SequentialLR(
+        o, [lrs.ConstantLR(o, total_iters=2), lrs.CosineAnnealingLR(o, 4)], [2]
+    ),
     "milestone": lambda o: lrs.SequentialLR(o, [lrs.ConstantLR(o, total_iters=2), lrs.ExponentialLR(o, 0.9)], [3]),
 }
 NAMES = {
@@ -65,7 +67,13 @@ def run(path, optimizer="SGD", scheduler=None, epochs=2, make=None, loader=None,
     before = weights(model), copy.deepcopy(optimizer.state_dict()), scheduler and copy.deepcopy(scheduler.state_dict())
     try:
         fit(
-            model, loader or [(X, Y)], epochs=epochs, optimizer=optimizer, scheduler=scheduler, checkpoint=path, **kwargs
+            model,
+            loader or [(X, Y)],
+            epochs=epochs,
+            optimizer=optimizer,
+            scheduler=scheduler,
+            checkpoint=path,
+            **kwargs,
         )
     except ValueError:
         assert torch.equal(weights(model), before[0])
@@ -75,7 +83,13 @@ def run(path, optimizer="SGD", scheduler=None, epochs=2, make=None, loader=None,
 
 
 PAIRS = [(a, b) for a in ("SGD", "Adam", "AdamW", "RMSprop") for b in ("SGD", "Adam", "AdamW", "RMSprop") if a != b]
-CHANGES = [("SGD", "another rate"), ("SGD", "weight decay"), ("SGD", "momentum"), ("Adam", "betas"), ("SGD", "another order")]
+CHANGES = [
+    ("SGD", "another rate"),
+    ("SGD", "weight decay"),
+    ("SGD", "momentum"),
+    ("Adam", "betas"),
+    ("SGD", "another order"),
+]
 
 
 @pytest.mark.parametrize(("first", "second"), [*PAIRS, *CHANGES])
@@ -152,7 +166,12 @@ def test_the_same_objects_go_on_in_the_same_notebook(tmp_path, scheduler, per):
     optimizer = OPTIMIZERS["momentum"](model.parameters())
     make = SCHEDULERS | {"one cycle": lambda o: lrs.OneCycleLR(o, 0.5, total_steps=30)}
     scheduler = make[scheduler](optimizer) if scheduler else None
-    arguments = {"optimizer": optimizer, "scheduler": scheduler, "scheduler_per": per, "checkpoint": tmp_path / "run.pt"}
+    arguments = {
+        "optimizer": optimizer,
+        "scheduler": scheduler,
+        "scheduler_per": per,
+        "checkpoint": tmp_path / "run.pt",
+    }
 
     class Stop:
         def on_update(self, event):

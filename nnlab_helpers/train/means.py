@@ -81,8 +81,9 @@ class Means:
             if check and name == "loss" and not column.isfinite().all():
                 first = int((~column.isfinite()).nonzero()[0, 0])
                 raise FloatingPointError(not_finite(column[first].item(), self._where, self._batches + first + 1))
-            self._sums[name] = self._sums.get(name, 0.0) + float(column @ weights)
-            self._weights[name] = self._weights.get(name, 0.0) + float(weights.sum())
+            total, weight = torch.stack((column @ weights, weights.sum())).tolist()
+            self._sums[name] = self._sums.get(name, 0.0) + total
+            self._weights[name] = self._weights.get(name, 0.0) + weight
         self._batches += len(self._waiting)
         self._waiting, self._counts, self._over = [], [], []
 

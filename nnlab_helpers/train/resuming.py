@@ -48,7 +48,8 @@ def steps_done(state: Any) -> int:
     """How many steps a scheduler has taken, from its `state_dict()` (a chain has no count of its own)."""
     if not isinstance(state, dict):
         return 0
-    return state["last_epoch"] if "last_epoch" in state else max(map(steps_done, state.get("_schedulers", [])), default=0)
+    done = state.get("last_epoch")
+    return done if isinstance(done, int) else max(map(steps_done, state.get("_schedulers", [])), default=0)
 
 
 def keep(path: Path, model: nn.Module, rows: list[Row], parts: Mapping[str, Any], made: Mapping[str, Any]) -> None:
