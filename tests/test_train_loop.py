@@ -152,7 +152,7 @@ class TestUpdate:
         assert seen == pytest.approx([0.01] * 5, rel=1e-3)
 
     def test_clip_norm_comes_after_unscaling(self, monkeypatch):
-        """With a gradient scaler, as for float16, the gradients are clipped at their own size, not at the scaled one."""
+        """With a gradient scaler, as for float16, the gradients are clipped at their own size, not the scaled one."""
         runs = []
         for enabled in (False, True):
             scaler = torch.amp.GradScaler("cpu", enabled=enabled, init_scale=2.0**12)

@@ -228,6 +228,6 @@ def test_validation_goes_on_too(tmp_path):
     }
     whole = Run(**setting)
     history = whole.fit()
-    resumed, resumed_history = in_two_parts(tmp_path / "run.pt", **setting)
+    _, resumed_history = in_two_parts(tmp_path / "run.pt", **setting)
     assert numbers(resumed_history) == numbers(history)
     assert len(set(history["val_loss"])) == EPOCHS

@@ -53,8 +53,9 @@ SCHEDULERS = {
 NAMES = {
     "another rate": "lr: 0.1 then, 0.01 now", "weight decay": "weight_decay: 0 then, 0.01 now", "betas": "betas",
     "another order": "shapes of the parameters", "step_size": "step_size: 1 then, 2 now", "gamma": "gamma",
-    "T_max": "T_max: 4 then, 6 now", "eta_min": "eta_min", "other milestones": "milestones", "total_steps": "total_steps",
-    "max_lr": "max_lr: 0.5 then, 0.4 now", "patience": "patience", "top": "max_lrs", "gamma within": "gamma of scheduler 1",
+    "T_max": "T_max: 4 then, 6 now", "eta_min": "eta_min", "other milestones": "milestones",
+    "total_steps": "total_steps", "max_lr": "max_lr: 0.5 then, 0.4 now", "patience": "patience", "top": "max_lrs",
+    "gamma within": "gamma of scheduler 1",
     "milestone": "milestones", "momentum": "momentum: 0 then, 0.9 now",
 }  # fmt: skip
 
@@ -110,10 +111,10 @@ def test_another_number_of_groups(tmp_path):
 @pytest.mark.parametrize(
     ("first", "second"),
     [
-        ("StepLR", "cosine"), ("cosine", "StepLR"), ("plateau", "StepLR"), ("StepLR", "plateau"), ("sequence", "cosine"),
-        ("sequence", "cosine within"), ("StepLR", "step_size"), ("StepLR", "gamma"), ("cosine", "T_max"),
-        ("cosine", "eta_min"), ("milestones", "other milestones"), ("one cycle", "total_steps"), ("plateau", "patience"),
-        ("cyclic", "top"), ("sequence", "gamma within"), ("sequence", "milestone"),
+        ("StepLR", "cosine"), ("cosine", "StepLR"), ("plateau", "StepLR"), ("StepLR", "plateau"),
+        ("sequence", "cosine"), ("sequence", "cosine within"), ("StepLR", "step_size"), ("StepLR", "gamma"),
+        ("cosine", "T_max"), ("cosine", "eta_min"), ("milestones", "other milestones"), ("one cycle", "total_steps"),
+        ("plateau", "patience"), ("cyclic", "top"), ("sequence", "gamma within"), ("sequence", "milestone"),
     ],
 )  # fmt: skip
 def test_another_scheduler(tmp_path, first, second):
@@ -151,7 +152,7 @@ def test_another_seed_of_the_loader(tmp_path):
         return TensorLoader((X, Y), batch_size=16, shuffle=True, seed=seed, device="cpu")
 
     run(tmp_path / "run.pt", loader=loader(3))
-    with pytest.raises(ValueError, match="the train_loader is not the one.*seed: 3 then, 4 now"):
+    with pytest.raises(ValueError, match=r"the train_loader is not the one.*seed: 3 then, 4 now"):
         run(tmp_path / "run.pt", loader=loader(4), epochs=4, resume=True)
     run(tmp_path / "run.pt", loader=loader(3), epochs=4, resume=True)
 

@@ -21,7 +21,7 @@ def check_transform(name: str, transform: Callable[..., object]) -> None:
         return
     if "generator" not in parameters and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         raise TypeError(
-            f"{name} calls its transforms as t(x, generator=...) on batches [B, C, H, W], and {_named(transform)} takes "
+            f"{name} calls its transforms as t(x, generator=...) on [B, C, H, W], and {_named(transform)} takes "
             "no generator: use one of nnlab_helpers.augment, or wrap it, lambda x, generator=None: t(x) (torchvision's "
             "then change all images of a batch alike, and differ from run to run)"
         )
