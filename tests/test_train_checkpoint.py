@@ -208,6 +208,7 @@ def test_odd_content_is_refused_and_changes_nothing(tmp_path, odd):
     content = load_checkpoint(path)
     ODD[odd](content)
     path.write_bytes(signed(content))
+    random.random(), np.random.rand(), torch.rand(1)
     model, parts = make(1)
     before, states = weights(model), {name: copy.deepcopy(part.state_dict()) for name, part in parts.items()}
     random_before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()

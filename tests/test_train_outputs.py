@@ -151,7 +151,8 @@ class TestWhatCounts:
         "loss",
         [
             F.cross_entropy, nn.CrossEntropyLoss(), nn.CrossEntropyLoss(WEIGHT),
-            partial(F.cross_entropy, weight=WEIGHT), nn.CrossEntropyLoss(WEIGHT, ignore_index=1), nn.CrossEntropyLoss(WEIGHT, label_smoothing=0.1),
+            partial(F.cross_entropy, weight=WEIGHT), nn.CrossEntropyLoss(WEIGHT, ignore_index=1),
+            nn.CrossEntropyLoss(WEIGHT, label_smoothing=0.1),
         ],
     )  # fmt: skip
     @pytest.mark.parametrize("size", [1, 7, 16])

@@ -198,9 +198,10 @@ def test_a_rate_changed_on_the_way(tmp_path):
         model = make_model()
         optimizer = torch.optim.SGD(model.parameters(), lr=rate)
         found.append(fit(model, [(X, Y)], epochs=3, optimizer=optimizer, step=step, checkpoint=path, resume=True))
+        run(path, epochs=4, resume=True)  # still the run that began with 0.1
     assert found[0]["train_loss"] == found[1]["train_loss"] == found[2]["train_loss"]
     with pytest.raises(ValueError, match=r"lr: 0.1 then, 0.5 now.*with the rate that it has by now"):
-        run(path, make=lambda p: torch.optim.SGD(p, lr=0.5), epochs=4, resume=True)
+        run(path, make=lambda p: torch.optim.SGD(p, lr=0.5), epochs=5, resume=True)
 
 
 def test_what_only_changes_how_it_is_computed(tmp_path):
