@@ -69,15 +69,20 @@ def seed_everything(seed: SupportsIndex) -> None:
 
 def check_seed(seed: SupportsIndex) -> int:
     """Return `seed` as an int, or raise if it is no whole number from 0 to 2**32 - 1."""
-    if isinstance(seed, bool):
-        raise TypeError("seed must be a whole number, not True or False")
-    try:
-        seed = operator.index(seed)
-    except TypeError:
-        raise TypeError(f"seed must be a whole number, got {seed!r}") from None
+    seed = check_whole("seed", seed)
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed must be from 0 to 2**32 - 1, got {seed}")
     return seed
+
+
+def check_whole(name: str, value: SupportsIndex) -> int:
+    """Return `value`, one of Python's or NumPy's whole numbers, as an int, or raise TypeError, which names it."""
+    if isinstance(value, bool):
+        raise TypeError(f"{name} must be a whole number, not True or False")
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
 
 
 def _choose(prefer: str | torch.device | None) -> tuple[torch.device, str]:
@@ -109,8 +114,7 @@ def _checked(wanted: str | torch.device, origin: str) -> torch.device:
     if (device.index or 0) >= count:
         reason = _why_not(device.type) if count == 0 else f"there are {count}, counted from 0"
         raise RuntimeError(
-            f"device '{device}' ({origin}) is not available here: {reason}. "
-            f"Available: {', '.join(available_devices())}"
+            f"device '{device}' ({origin}) is not available here: {reason}. Available: {', '.join(available_devices())}"
         )
     return device
 

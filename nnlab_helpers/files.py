@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+FULL = {errno.ENOSPC, errno.EFBIG, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 @contextmanager
@@ -15,18 +25,19 @@ def replacing(path: Path, *, binary: bool = False) -> Iterator[IO[Any]]:
     """Open a new file that takes the place of `path` when the block ends well.
 
     Whoever reads sees the old content or the new, never a part, also if the machine stops in between. If the block
-    raises, `path` stays as it was. Text is UTF-8 with plain newlines; a file's permissions are kept.
+    raises, `path` stays as it was. Text is UTF-8 with plain newlines; a file's permissions are kept. What a writer of
+    the same file left behind that was killed is cleared away.
 
     Raises:
-        OSError: the folder of `path` does not exist or cannot be written.
+        OSError: the folder of `path` does not exist or cannot be written, or the disk is full; it names the file.
 
     Example:
         >>> with replacing(Path("notes.txt")) as file:  # doctest: +SKIP
         ...     file.write("all of it")
     """
     path = path.resolve()  # behind a link, the file that it points to
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
+    clear_leftovers(path)
+    handle, temporary = _own_file(path)
     try:
         mode, encoding, newline = ("wb", None, None) if binary else ("w", "utf-8", "\n")
         with open(temporary, mode, encoding=encoding, newline=newline) as file:
@@ -34,10 +45,55 @@ def replacing(path: Path, *, binary: bool = False) -> Iterator[IO[Any]]:
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~_umask())
+        if fcntl is None:  # Windows moves no open file
+            os.close(handle)
+            handle = -1
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
+            error.filename = str(path)  # the system does not say which file it had no room for
         raise
+    finally:
+        if handle >= 0:
+            os.close(handle)
+
+
+def check_writable(path: Path) -> None:
+    """Raise the OSError that writing `path` would end with, and write nothing."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "is a folder, not a file", str(path))
+    tempfile.TemporaryFile(dir=path.resolve().parent).close()
+
+
+def clear_leftovers(path: Path) -> None:
+    """Delete the unfinished files of writers of `path` that were killed; those of living ones are locked, and stay."""
+    ours = re.compile(re.escape(f".{path.name}.") + r"[a-z0-9_]{8}\.tmp")
+    with os.scandir(path.parent) as entries:
+        found = [entry.path for entry in entries if ours.fullmatch(entry.name)]
+    for name in found:
+        with contextlib.suppress(OSError):  # another has cleared it, or it is not ours to delete
+            if fcntl is None:  # Windows deletes no open file
+                os.unlink(name)
+                continue
+            with open(name, "r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(name)
+
+
+def _own_file(path: Path) -> tuple[int, str]:
+    """Make the file that is to take the place of `path`: its handle, which holds it locked while we live, and name."""
+    while True:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        if fcntl is None:
+            return handle, temporary
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError:  # a file system without locks
+            return handle, temporary
+        if os.path.exists(temporary):
+            return handle, temporary
+        os.close(handle)  # another writer took it for a leftover before we had the lock
 
 
 def user_folder() -> Path:

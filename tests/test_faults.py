@@ -30,7 +30,7 @@ FAULTS = {
         "train_inputs", "TestSchedulers and per_epoch",
     ),
     "a ragged last batch counts like a full one": (
-        "train/loop.py", "to_device(batch, device)), batch_size(batch))", "to_device(batch, device)), 1)",
+        "train/loop.py", "            size = batch_size(batch)\n", "            size = 1\n",
         "train_loop", "ragged_batches_count",
     ),
     "validation augmented like training": (

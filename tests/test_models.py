@@ -67,6 +67,16 @@ def test_activation_as_a_class_is_fresh_in_each_layer():
     assert layers[0].weight is not layers[1].weight
 
 
+@pytest.mark.parametrize("share", [0.1, 0.8])
+def test_dropout_is_the_share_that_is_silenced(share):
+    torch.manual_seed(0)
+    model = MLP(10, (4_000,), 3, activation="identity", dropout=share)
+    hidden = []
+    model.layers[-1].register_forward_pre_hook(lambda module, inputs: hidden.append(inputs[0]))
+    model(torch.randn(1, 10))
+    assert (hidden[0] == 0).float().mean().item() == pytest.approx(share, abs=0.03)  # deviation 0.006
+
+
 def test_dropout_only_in_training():
     torch.manual_seed(0)
     model, x = MLP(10, (64,), 3, dropout=0.5), torch.randn(2, 10)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import itertools
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.optim import lr_scheduler
 from training import X, Y, batches_of, make_model, sgd, weights
 
 from nnlab_helpers.train import EarlyStopping, fit, load_checkpoint
@@ -47,7 +49,6 @@ class TestNotFinite:
         model = make_model()
         with pytest.raises(FloatingPointError, match="validation after epoch 1, batch 2"):
             fit(model, [(X, Y)], [(X, Y), (X * float("nan"), Y)], epochs=1, optimizer=sgd(model))
-
 
     def test_in_the_last_gradient(self, tmp_path):
         """The loss before it was finite; the checkpoint of the epoch before stays."""
@@ -120,7 +121,9 @@ class TestMistakes:
         [
             ({"epochs": 0}, ValueError, "epochs must be at least 1"),
             ({"epochs": 2.0}, TypeError, "epochs must be a whole number, got 2.0"),
+            ({"epochs": True}, TypeError, "epochs must be a whole number, not True"),
             ({"accumulate": 1.5}, TypeError, "accumulate must be a whole number"),
+            ({"accumulate": True}, TypeError, "accumulate must be a whole number"),
             ({"optimizer": None}, ValueError, "without an optimizer nothing is learnt"),
             ({"accumulate": 0}, ValueError, "accumulate"),
             ({"clip_norm": 0.0}, ValueError, "clip_norm"),
@@ -191,6 +194,40 @@ class TestMistakes:
         fit(model, [(X, Y)], epochs=1, optimizer=sgd(model.layers[3]))
         assert torch.equal(model.layers[1].weight, body)
 
+    def test_whole_numbers_of_numpy(self):
+        model, updates = make_model(), []
+        history = fit(
+            model, batches_of(X, Y, 10), epochs=np.int64(2), optimizer=sgd(model), accumulate=np.int32(2),
+            early_stopping=EarlyStopping("train_loss", patience=np.int64(2)), hooks=lambda e: updates.append(e.update),
+        )  # fmt: skip
+        assert (len(history), updates) == (2, [3, 6])
+
+    def test_an_optimizer_that_calls_back(self):
+        class OfOnesOwn(torch.optim.SGD):
+            def step(self, closure):
+                return super().step(closure)
+
+        for make in (torch.optim.LBFGS, OfOnesOwn):
+            model = make_model()
+            with pytest.raises(ValueError, match=rf"{make.__name__} computes the loss several times.*optimizer=None"):
+                fit(model, [(X, Y)], epochs=1, optimizer=make(model.parameters()))
+
+    def test_it_runs_in_a_step_of_its_own(self):
+        model = make_model()
+        optimizer = torch.optim.LBFGS(model.parameters())
+
+        def step(model, batch):
+            def closure():
+                optimizer.zero_grad()
+                loss = F.cross_entropy(model(batch[0]), batch[1])
+                loss.backward()
+                return loss
+
+            return torch.as_tensor(optimizer.step(closure) if model.training else closure())
+
+        history = fit(model, [(X, Y)], epochs=3, optimizer=None, step=step)
+        assert history["train_loss"][-1] < history["train_loss"][0]
+
     def test_schedulers(self):
         model = make_model()
         optimizer = sgd(model)
@@ -200,3 +237,38 @@ class TestMistakes:
         plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)
         with pytest.raises(ValueError, match='scheduler_per="epoch"'):
             fit(model, [(X, Y)], epochs=1, optimizer=optimizer, scheduler=plateau, scheduler_per="step")
+        rising = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode="max")
+        with pytest.raises(ValueError, match=r'mode="max".*fit gives it the loss.*mode="min"'):
+            fit(model, [(X, Y)], epochs=1, optimizer=optimizer, scheduler=rising)
+
+    @pytest.mark.parametrize("kind", ["alone", "chained", "second in a sequence"])
+    @pytest.mark.parametrize(("per", "accumulate", "needed"), [("step", 1, 15), ("step", 2, 9), ("epoch", 1, 3)])
+    def test_a_scheduler_with_too_few_steps(self, kind, per, accumulate, needed, tmp_path):
+        """Five batches, three epochs: known before the first one, also when the run goes on."""
+
+        def run(steps, epochs=3, loader=None, **kwargs):
+            model = make_model()
+            optimizer = sgd(model)
+            scheduler = lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=steps - (1 if kind[:6] == "second" else 0))
+            constant = lr_scheduler.ConstantLR(optimizer, total_iters=1)
+            if kind == "chained":
+                scheduler = lr_scheduler.ChainedScheduler([constant, scheduler])
+            elif kind != "alone":
+                scheduler = lr_scheduler.SequentialLR(optimizer, [constant, scheduler], milestones=[1])
+            before = weights(model)
+            try:
+                return fit(
+                    model, loader or batches_of(X, Y, 10), epochs=epochs, optimizer=optimizer, scheduler=scheduler,
+                    scheduler_per=per, accumulate=accumulate, **kwargs,
+                )  # fmt: skip
+            except ValueError:
+                assert torch.equal(weights(model), before)
+                raise
+
+        with pytest.raises(
+            ValueError, match=rf"ends after {needed - 1} steps, and this run takes {needed} .*total_steps"
+        ):
+            run(needed - 1)
+        assert len(run(needed, checkpoint=tmp_path / "run.pt")) == 3
+        with pytest.raises(ValueError, match=f"ends after {needed} steps"):
+            run(needed, epochs=4, checkpoint=tmp_path / "run.pt", resume=True)

@@ -8,10 +8,9 @@ import sys
 
 import pytest
 import torch
-from torch import nn
-from training import Watch, X, Y, batches_of, make_data, make_model, sgd, weights
+from training import X, Y, make_model, sgd, weights
 
-from nnlab_helpers.train import EarlyStopping, Event, History, evaluate, fit
+from nnlab_helpers.train import EarlyStopping, History, fit
 
 ROWS = [
     {"epoch": 1, "train_loss": 0.9, "val_loss": 0.8, "val_accuracy": 0.70, "learning_rate": 0.1, "seconds": 1.0},
@@ -34,6 +33,9 @@ class TestHistory:
     def test_best_epoch(self):
         assert History(ROWS).best_epoch == 2
         assert History(ROWS, monitor="val_accuracy", mode="max").best_epoch == 3
+        assert History(ROWS, monitor="val_accuracy").best_epoch == 3
+        with pytest.raises(ValueError, match='mode must be "min" or "max"'):
+            History(ROWS, mode="maximum")
         assert History([{"epoch": 1, "train_loss": 1.0}, {"epoch": 2, "train_loss": 0.5}]).best_epoch == 2
         assert History([ROWS[0] | {"val_loss": float("nan")}, ROWS[1]]).best_epoch == 2
         with pytest.raises(ValueError, match="no epochs yet"):
@@ -143,82 +145,50 @@ class TestEarlyStopping:
         assert len(history) == 3
         assert torch.equal(weights(model), kept[2])
 
-    @pytest.mark.parametrize("bad", [{"patience": 0}, {"min_delta": -1.0}, {"mode": "maximum"}])
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            {"patience": 0}, {"patience": 1.5}, {"patience": True}, {"min_delta": -1.0}, {"min_delta": float("nan")},
+            {"mode": "maximum"},
+        ],
+    )  # fmt: skip
     def test_mistakes_speak(self, bad):
-        with pytest.raises(ValueError, match=next(iter(bad))):
+        with pytest.raises((ValueError, TypeError), match=next(iter(bad))):
             EarlyStopping(**bad)
 
+    RISE = (
+        "accuracy acc f1 F1 f1_macro macro_f1_score auroc auc roc_auc precision recall psnr ssim iou mean_iou dice r2"
+    )
+    FALL = "loss error error_rate mse MSE mae rmse mean_absolute_error nll perplexity f1_loss fid ece brier top5_error"
 
-class TestHooks:
-    def test_get_what_is_documented(self):
-        events: list[Event] = []
-        watch = Watch(start=events.append, update=events.append, epoch=events.append, end=events.append)
-        model = make_model()
-        optimizer = sgd(model)
-        history = fit(model, batches_of(X, Y, 20), [(X, Y)], epochs=2, optimizer=optimizer, accumulate=2, hooks=[watch])
-        assert [(e.moment, e.epoch, e.update) for e in events] == [
-            ("start", 0, 0), ("update", 1, 1), ("update", 1, 2), ("epoch", 1, 2),
-            ("update", 2, 3), ("update", 2, 4), ("epoch", 2, 4), ("end", 2, 4),
-        ]  # fmt: skip
-        assert all(e.model is model and e.optimizer is optimizer and e.history is history for e in events)
-        assert [dict(e.values) for e in events if e.moment == "epoch"] == list(history)
-        assert events[0].values == {}
+    @pytest.mark.parametrize("part", ["train_", "val_"])
+    def test_the_name_tells_the_direction(self, part):
+        for mode, names in (("max", self.RISE), ("min", self.FALL)):
+            for name in names.split():
+                assert (EarlyStopping(part + name).mode, History(monitor=part + name).mode) == (mode, mode), name
+                other = "min" if mode == "max" else "max"
+                assert EarlyStopping(part + name, mode=other).mode == other
 
-    def test_values_of_an_update_are_means_over_its_samples(self):
-        model, seen = make_model(), []
-        watch = Watch(update=lambda event: seen.append(event.values["loss"]))
-        whole = nn.functional.cross_entropy(model(X), Y).item()
-        fit(model, batches_of(X, Y, 40), epochs=1, optimizer=sgd(model), accumulate=2, hooks=[watch])
-        assert isinstance(seen[0], torch.Tensor)
-        assert seen[0].item() == pytest.approx(whole, rel=1e-6)
-        assert not seen[0].requires_grad
+    @pytest.mark.parametrize("name", ["val_score", "val_metric", "learning_rate", "val_a", "seconds", "val_closs"])
+    def test_or_else_is_asked_for(self, name):
+        for make in (EarlyStopping, lambda monitor: History(monitor=monitor)):
+            with pytest.raises(ValueError, match=f"is more or less of '{name}' better.*mode="):
+                make(name)
+        assert EarlyStopping(name, mode="max").mode == History(monitor=name, mode="max").mode == "max"
 
-    def test_a_function_is_called_after_each_epoch(self):
-        model, seen = make_model(), []
-        hook = lambda event: seen.append((event.epoch, event.values["train_loss"]))  # noqa: E731
-        history = fit(model, [(X, Y)], epochs=3, optimizer=sgd(model), hooks=[hook])
-        assert seen == list(zip([1, 2, 3], history["train_loss"], strict=True))
-        fit(model, [(X, Y)], epochs=1, optimizer=sgd(model), hooks=hook)
-        assert len(seen) == 4, "one hook alone needs no list"
+    def test_a_score_that_rises_ends_at_its_top(self):
+        scores = iter([0.2, 0.9, 0.5, 0.4])
 
-    def test_cannot_steer(self):
-        """Returning something, changing modes, drawing random numbers: the run is the same."""
-
-        def meddle(event):
-            event.model.eval()
-            torch.rand(5)
-            torch.manual_seed(7)
-            with pytest.raises(TypeError):
-                event.values["train_loss"] = 0.0
-            with pytest.raises(AttributeError):
-                event.epoch = 99
-            return True
-
-        runs = []
-        for hooks in ([], [Watch(start=meddle, update=meddle, epoch=meddle, end=meddle)]):
-            model = make_model(dropout=0.5)
-            history = fit(
-                model, batches_of(X, Y, 20), [(X, Y)], epochs=3, optimizer=sgd(model), hooks=hooks,
-                early_stopping=EarlyStopping(),
-            )  # fmt: skip
-            runs.append((weights(model), history["train_loss"], history["val_loss"]))
-            assert model.training
-        assert torch.equal(runs[0][0], runs[1][0])
-        assert runs[0][1:] == runs[1][1:]
-
-    def test_may_evaluate_on_the_way(self):
-        model, seen = make_model(), []
-        test = [make_data(seed=2)]
-        fit(model, [(X, Y)], epochs=2, optimizer=sgd(model), hooks=[lambda e: seen.append(evaluate(e.model, test))])
-        assert seen[1]["loss"] < seen[0]["loss"]
-
-    def test_an_error_in_a_hook_is_not_hidden(self):
-        def broken(event):
-            raise RuntimeError("my own mistake")
+        def step(model, batch):
+            loss = model(batch[0]).square().mean()
+            return {"loss": loss, "f1": loss.detach() * 0 + (next(scores) if not model.training else 0.0)}
 
         model = make_model()
-        with pytest.raises(RuntimeError, match="my own mistake"):
-            fit(model, [(X, Y)], epochs=1, optimizer=sgd(model), hooks=[broken])
+        history = fit(
+            model, [(X, Y)], [(X, Y)], epochs=9, optimizer=sgd(model), step=step,
+            early_stopping=EarlyStopping("val_f1", patience=2),
+        )  # fmt: skip
+        assert (len(history), history.best_epoch) == (4, 2)
 
 
 def test_importing_train_loads_nothing_heavy():

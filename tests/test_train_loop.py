@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 
@@ -150,6 +151,20 @@ class TestUpdate:
         fit(model, batches_of(X, Y, 10), epochs=1, optimizer=sgd(model), clip_norm=0.01, hooks=[hook])
         assert seen == pytest.approx([0.01] * 5, rel=1e-3)
 
+    def test_clip_norm_comes_after_unscaling(self, monkeypatch):
+        """With a gradient scaler, as for float16, the gradients are clipped at their own size, not the scaled one."""
+        runs = []
+        for enabled in (False, True):
+            scaler = torch.amp.GradScaler("cpu", enabled=enabled, init_scale=2.0**12)
+            monkeypatch.setattr("nnlab_helpers.train.loop.Precision", lambda amp, device, s=scaler: ScaledBy(s))
+            model, seen = make_model(), []
+            hook = Watch(update=lambda event, seen=seen: seen.append(grad(event.model).norm().item()))
+            fit(model, batches_of(X, Y, 10), epochs=2, optimizer=sgd(model), clip_norm=0.01, hooks=[hook])
+            assert seen == pytest.approx([0.01] * 10, rel=1e-3)
+            runs.append(weights(model))
+        torch.testing.assert_close(runs[0], runs[1], rtol=0, atol=1e-5)
+        assert not torch.allclose(runs[1], weights(make_model()), rtol=0, atol=1e-3), "something must have been learnt"
+
     def test_amp_changes_nothing_off_cuda(self):
         plain, mixed = make_model(), make_model()
         fit(plain, [(X, Y)], epochs=2, optimizer=sgd(plain))
@@ -176,6 +191,16 @@ class TestUpdate:
         assert history["train_b"][-1] < history["train_b"][0]
         with pytest.raises(ValueError, match="clip_norm needs an optimizer"):
             fit(model, [X], epochs=1, optimizer=None, step=step, clip_norm=1.0)
+
+
+class ScaledBy:
+    """Stands in for `Precision`: full precision, and a scaler."""
+
+    def __init__(self, scaler):
+        self.scaler = scaler
+
+    def autocast(self):
+        return contextlib.nullcontext()
 
 
 class TestModes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from nnlab_helpers.models import MLP
 
@@ -40,6 +41,18 @@ class Watch:
     def __init__(self, **functions):
         for moment, function in functions.items():
             setattr(self, f"on_{moment}", function)
+
+
+class Constant(nn.Module):
+    """A model that returns the same whatever comes, and has a weight to learn."""
+
+    def __init__(self, output):
+        super().__init__()
+        self.output = nn.Parameter(output.clone()) if isinstance(output, torch.Tensor) else output
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x):
+        return self.output
 
 
 X, Y = make_data()

@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
+from torch.utils.data import TensorDataset
 
+from nnlab_helpers.augment.parameters import check_transform
 from nnlab_helpers.data.imageset import ImageSet, Index, as_index
-from nnlab_helpers.device import check_seed, pick_device
+from nnlab_helpers.device import check_seed, check_whole, pick_device
 
 _CHUNK = 4096
 
@@ -115,20 +118,23 @@ class TensorLoader:
     epoch. The shuffle is the same on every device; augmentations differ between devices, as their generators do.
 
     Args:
-        data: An `ImageSet`, or a pair of tensors `(x, y)` with as many rows: uint8 `x` is scaled to [0, 1], any other
-            dtype is passed on as it is.
+        data: An `ImageSet`, a `TensorDataset` of two tensors, or a pair `(x, y)` of tensors or arrays with as many
+            rows: uint8 `x` is scaled to [0, 1], any other dtype is passed on as it is. Arrays (and lists) are copied,
+            their whole numbers but uint8 as int64, floats as float32, which is what networks compute with.
         index: The rows to use (default: all), as from `make_splits`.
         batch_size: Rows per batch; the last batch may be smaller.
         shuffle: A new order in every epoch.
         seed: From 0 to 2**32 - 1.
-        augment: Called as `augment(x, generator=g)` with `g` on the device; training loaders only.
+        augment: Called as `augment(x, generator=g)` with `g` on the device; training loaders only. Torchvision's
+            transforms take no generator: those of `nnlab_helpers.augment` do.
         normalize: Called as `normalize(x)`, such as a `Normalize`.
         device: Where the data is kept and batches come from (default: `pick_device()`).
         drop_last: Leave out a last batch that is not full.
 
     Raises:
-        TypeError: The data is neither an `ImageSet` nor a pair.
-        ValueError: The data is empty, lengths differ, or `batch_size` is below 1.
+        TypeError: The data is no `ImageSet` and no pair, `augment` takes no generator, or `batch_size` is no whole
+            number.
+        ValueError: The data is empty or of other than two parts, lengths differ, or `batch_size` is below 1.
         IndexError: `index` points outside the data.
 
     Example:
@@ -139,7 +145,7 @@ class TensorLoader:
 
     def __init__(
         self,
-        data: ImageSet | tuple[Tensor, Tensor],
+        data: ImageSet | TensorDataset | Sequence[ArrayLike],
         index: Index | None = None,
         *,
         batch_size: int = 128,
@@ -151,13 +157,14 @@ class TensorLoader:
         drop_last: bool = False,
     ) -> None:
         """Check the arguments and move the data to the device."""
-        if isinstance(data, Tensor):
-            raise TypeError(f"data must be an ImageSet or a pair (x, y), got one tensor {list(data.shape)}")
-        x, y = (data.images, data.labels) if isinstance(data, ImageSet) else data
+        x, y = _pair(data)
         if len(x) != len(y):
             raise ValueError(f"there must be one label per row: {len(x)} rows, {len(y)} labels")
+        batch_size = check_whole("batch_size", batch_size)
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        if augment is not None:
+            check_transform("augment", augment)
         self.device = pick_device(device)
         self.batch_size = batch_size
         self.shuffle = shuffle
@@ -206,11 +213,13 @@ class TensorLoader:
         """Make the next loop over the loader epoch number `epoch` (from 0).
 
         Raises:
-            ValueError: `epoch` is negative.
+            TypeError: `epoch` is no whole number.
+            ValueError: It is negative.
         """
+        epoch = check_whole("epoch", epoch)
         if epoch < 0:
             raise ValueError(f"epoch must not be negative, got {epoch}")
-        self.epoch = int(epoch)
+        self.epoch = epoch
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs for the same batches: the number of the next epoch, and the seed."""
@@ -243,3 +252,36 @@ class TensorLoader:
             if self.normalize is not None:
                 x = self.normalize(x)
             yield x, y
+
+
+def _pair(data: Any) -> tuple[Tensor, Tensor]:
+    """The rows and labels in what a `TensorLoader` is given."""
+    if isinstance(data, ImageSet):
+        return data.images, data.labels
+    if isinstance(data, TensorDataset):
+        data = data.tensors
+    if not isinstance(data, (tuple, list)):
+        shape = list(getattr(data, "shape", []))
+        kind = f"one tensor {shape}" if shape else f"a {type(data).__name__}"
+        raise TypeError(f"data must be an ImageSet or a pair (x, y), got {kind}")
+    if len(data) != 2:
+        raise ValueError(
+            f"data must be a pair (x, y), got {len(data)} parts: for batches of more, use PyTorch's "
+            "DataLoader(TensorDataset(...), batch_size=..., shuffle=True)"
+        )
+    x, y = (_tensor(name, part) for name, part in zip("xy", data, strict=True))
+    return x, y
+
+
+def _tensor(name: str, part: Any) -> Tensor:
+    """One part of a pair as a tensor; an array's numbers in the kinds that networks compute with."""
+    if not isinstance(part, Tensor):
+        array = np.array(part, order="C")  # a copy: it may be read-only, and its owner may change it
+        if array.dtype.kind not in "buif":
+            raise TypeError(f"{name} must be a tensor or array of numbers, got {type(part).__name__} of {array.dtype}")
+        if array.dtype.kind != "b" and array.dtype != np.uint8:
+            array = array.astype(np.float32 if array.dtype.kind == "f" else np.int64)
+        part = torch.from_numpy(array)
+    if part.ndim == 0:
+        raise ValueError(f"{name} must have a row per sample, got a single number")
+    return part

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import inspect
+from collections.abc import Iterable, Sized
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau, SequentialLR
 
+from nnlab_helpers.device import check_whole
 from nnlab_helpers.train.means import REMEDY
 from nnlab_helpers.train.stopping import EarlyStopping
 
@@ -21,11 +23,9 @@ def check_arguments(
     val_loader: Iterable[Any] | None,
     checkpoint: object,
     resume: bool,
-) -> None:
-    """Hold the plain arguments of `fit` to what makes sense together."""
-    for name, value in {"epochs": epochs, "accumulate": accumulate}.items():
-        if not isinstance(value, int):
-            raise TypeError(f"{name} must be a whole number, got {value!r}")
+) -> tuple[int, int]:
+    """Hold the plain arguments of `fit` to what makes sense together; return `epochs` and `accumulate` as ints."""
+    epochs, accumulate = check_whole("epochs", epochs), check_whole("accumulate", accumulate)
     if epochs < 1:
         raise ValueError(f"epochs must be at least 1, got {epochs}")
     if accumulate < 1:
@@ -39,6 +39,7 @@ def check_arguments(
             f"early stopping watches {early_stopping.monitor!r}, but there is no val_loader: "
             'pass one, or use EarlyStopping(monitor="train_loss")'
         )
+    return epochs, accumulate
 
 
 def check_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer | None, **needs_one: bool) -> None:
@@ -53,6 +54,13 @@ def check_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer | None, *
         if unusable:
             raise ValueError(f"{', '.join(unusable)} needs an optimizer: without one, step updates the weights itself")
         return
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        name = type(optimizer).__name__
+        raise ValueError(
+            f"{name} computes the loss several times for one update, which fit does not do: take another optimizer, or "
+            f"pass optimizer=None and a step of your own, which calls {name}.step(closure) and returns its loss"
+        )
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
     remedy = "make the optimizer after the model is complete: optimizer = torch.optim.SGD(model.parameters(), lr=...)"
     if not held & trainable:
@@ -75,6 +83,35 @@ def check_scheduler(scheduler: Any, scheduler_per: str, optimizer: torch.optim.O
         raise ValueError("the scheduler belongs to another optimizer: make it from the one passed to fit")
     if scheduler_per == "step" and isinstance(scheduler, ReduceLROnPlateau):
         raise ValueError('ReduceLROnPlateau waits for a validation loss: use it with scheduler_per="epoch"')
+    if isinstance(scheduler, ReduceLROnPlateau) and scheduler.mode != "min":
+        raise ValueError(
+            f'ReduceLROnPlateau(mode="{scheduler.mode}") waits for a number that rises, and fit gives it the loss: '
+            'make it with mode="min"'
+        )
+
+
+def check_steps(scheduler: Any, per: str, loader: Iterable[Any], epochs: int, accumulate: int, done: int) -> None:
+    """A scheduler that has taken `done` steps and ends after some must last for the `epochs` still to come."""
+    if per == "step" and not isinstance(loader, Sized):
+        return  # how many there will be is not known
+    needed = done + epochs * (-(-len(loader) // accumulate) if per == "step" else 1)  # type: ignore[arg-type]
+    limit = _limit(scheduler)
+    if limit is not None and needed > limit:
+        raise ValueError(
+            f"{type(scheduler).__name__} ends after {limit} steps, and this run takes {needed} (one per "
+            f"{'epoch' if per == 'epoch' else 'update'}): make it with total_steps={needed}, or train for fewer epochs"
+        )
+
+
+def _limit(scheduler: Any) -> int | None:
+    """The step after which `scheduler` raises, if it has one; of a sequence or chain that of its parts."""
+    parts = getattr(scheduler, "_schedulers", [])
+    begins = [0, *getattr(scheduler, "_milestones", [0] * len(parts))]
+    limits = [_limit(part) for part in parts]
+    if isinstance(scheduler, SequentialLR):  # a part hears only of the steps from its milestone on
+        limits = [None if limit is None else limit + begin for limit, begin in zip(limits, begins, strict=False)][-1:]
+    own = scheduler.total_steps if isinstance(scheduler, OneCycleLR) else None
+    return min((limit for limit in [own, *limits] if limit is not None), default=None)
 
 
 def check_loss(loss: Tensor) -> Tensor:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
+from nnlab_helpers.train.directions import direction
+
 if TYPE_CHECKING:
     import pandas
 
@@ -19,7 +21,7 @@ class History(Sequence[Row]):
 
     Attributes:
         monitor: the column that decides which epoch is best; `fit` sets it to what early stopping watches.
-        mode: "min" or "max": whether smaller or larger values of `monitor` are better.
+        mode: "min" or "max": whether smaller or larger values of `monitor` are better; by default what its name tells.
         ended: how the run ended: "finished", "early stopping" or "interrupted" ("" while it runs).
 
     Example:
@@ -28,11 +30,19 @@ class History(Sequence[Row]):
         ([0.9, 0.4], 2, 2)
     """
 
-    def __init__(self, rows: Iterable[Mapping[str, Any]] = (), monitor: str | None = None, mode: str = "min") -> None:
-        """Start with these rows."""
+    def __init__(
+        self, rows: Iterable[Mapping[str, Any]] = (), monitor: str | None = None, mode: str | None = None
+    ) -> None:
+        """Start with these rows.
+
+        Raises:
+            ValueError: an unknown mode, or none where the name of `monitor` does not tell.
+        """
+        if mode not in ("min", "max", None):
+            raise ValueError(f'mode must be "min" or "max", got {mode!r}')
         self.rows: list[Row] = [dict(row) for row in rows]
         self._monitor = monitor
-        self.mode = mode
+        self.mode = mode or direction(monitor or "loss")
         self.ended = ""
 
     @property

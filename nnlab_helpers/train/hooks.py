@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -73,10 +75,38 @@ class Hooks:
         return bool(self._calls[moment])
 
     def call(self, event: Event, *loaders: Any) -> None:
-        """Show `event` to every hook that listens; what a hook returns is ignored, and `loaders` go on as before."""
-        for hook in self._calls[event.moment]:
-            with unmoved(event.model, *loaders):
-                hook(event)
+        """Show `event` to every hook that listens; what a hook returns is ignored, and `loaders` go on as before.
+
+        A hook that fails after the start must not cost the run: a warning says so, it hears of nothing more but the end
+        (where it may close what it opened), and training goes on. At the start, where nothing is lost, it raises.
+        """
+        for hook in list(self._calls[event.moment]):
+            try:
+                with unmoved(event.model, *loaders):
+                    hook(event)
+            except Exception as error:
+                if event.moment == "start":
+                    raise
+                self._dismiss(hook)
+                warnings.warn(failure(hook, event, error), RuntimeWarning, stacklevel=2)
+
+    def _dismiss(self, hook: Callable[[Event], object]) -> None:
+        """Tell `hook`, and the other methods of its object, nothing more but the end."""
+        owner = getattr(hook, "__self__", hook)
+        for moment in ("update", "epoch"):
+            self._calls[moment] = [h for h in self._calls[moment] if getattr(h, "__self__", h) is not owner]
+
+
+def failure(hook: Any, event: Event, error: Exception) -> str:
+    """What to say of a hook that failed: which, when, why and where."""
+    owner = getattr(hook, "__self__", hook)
+    name = getattr(owner, "__name__", type(owner).__name__)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    when = "at the end" if event.moment == "end" else f"after update {event.update} in epoch {event.epoch}"
+    return (
+        f"the hook {name} failed {when}, with {type(error).__name__}: {error} ({place.filename}, line {place.lineno}). "
+        "It is left out from here on, and training goes on without it"
+    )
 
 
 @contextmanager

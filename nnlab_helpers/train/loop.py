@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -17,22 +16,25 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from nnlab_helpers.data.loader import TensorLoader
 from nnlab_helpers.models.modes import evaluating
-from nnlab_helpers.train.checkpoint import GeneratorState, load_checkpoint, loader_state, save_checkpoint
+from nnlab_helpers.train.checkpoint import GeneratorState, bring_back, loader_state, made_of
 from nnlab_helpers.train.checks import (
     check_arguments,
     check_loss,
     check_not_empty,
     check_optimizer,
     check_scheduler,
+    check_steps,
     check_weights,
     place,
 )
 from nnlab_helpers.train.history import History, Row
 from nnlab_helpers.train.hooks import Event, Hook, Hooks, Moment
+from nnlab_helpers.train.losses import Loss
 from nnlab_helpers.train.means import Means
 from nnlab_helpers.train.precision import Precision
 from nnlab_helpers.train.progress import Progress
-from nnlab_helpers.train.steps import Loss, Step, batch_size, choose_step, run_step, to_device
+from nnlab_helpers.train.resuming import begun, keep, steps_done, usable
+from nnlab_helpers.train.steps import Step, batch_size, choose_step, run_step, to_device
 from nnlab_helpers.train.stopping import EarlyStopping
 
 
@@ -75,8 +77,8 @@ def fit(
             such means with "loss" among them. Default: `supervised(loss)`.
         loss: `loss(output, y)` -> a scalar, for the default step. Default: cross-entropy.
         scheduler: changes the learning rate once per epoch or once per update (`scheduler_per="step"`).
-            `ReduceLROnPlateau` is stepped per epoch with the validation loss (without a `val_loader`: the training
-            loss).
+            `ReduceLROnPlateau(mode="min")` is stepped per epoch with the validation loss (without a `val_loader`: the
+            training loss).
         scheduler_per: "epoch" or "step".
         accumulate: batches per update. Each counts by its samples, so that the gradient equals that of one big batch
             (up to rounding), also for a ragged or missing last one. It does so where the loss is a plain mean over the
@@ -87,11 +89,12 @@ def fit(
         hooks: functions of one `Event`, called after each epoch, or objects with any of the methods `on_start`,
             `on_update`, `on_epoch`, `on_end`. They observe: what they return is ignored, and the model's mode,
             the random states and the place in the loaders (a `TensorLoader`'s epoch, a `DataLoader`'s generator) are
-            put back after them.
+            put back after them. One that raises is left out from there on, with a warning (`on_start`: an error).
         amp: mixed precision on CUDA: bfloat16 where the GPU has it, else float16 with a gradient scaler. On any
             other device it changes nothing.
         device: where to train; the model moves there. Default: where the model is.
-        checkpoint: a file, written after each epoch, from which the run can go on.
+        checkpoint: a file, written after each epoch, from which the run can go on. Where it cannot be made, nothing is
+            trained; if a later write fails (a full disk), a warning says so, the last one stays, and training goes on.
         resume: go on from `checkpoint` if it exists, and end bit for bit where an uninterrupted run would have
             (of worker processes and of objects without a `state_dict` it knows nothing).
         progress: show a progress bar (silent where TQDM_DISABLE=1).
@@ -101,8 +104,10 @@ def fit(
 
     Raises:
         ValueError: nothing to train, an empty loader, an optimizer of another model, arguments that contradict each
-            other, a checkpoint of another architecture or of a run with other parts.
+            other, labels or images that loss or model do not take, a damaged checkpoint or one of another architecture
+            or of a run with other parts or settings (nothing is changed then).
         TypeError: a step that returns no loss, or a hook that is none.
+        OSError: the checkpoint's folder cannot be made or written.
         FloatingPointError: a loss, or at the end of an epoch a weight, turned NaN or infinite. Losses are looked at
             every 50 batches and at the end of the epoch, since each look makes a GPU wait; the message names the batch
             in which it began.
@@ -113,7 +118,7 @@ def fit(
         >>> history["val_accuracy"]                                                      # doctest: +SKIP
         [0.941, 0.958, 0.966]
     """
-    check_arguments(epochs, accumulate, clip_norm, early_stopping, val_loader, checkpoint, resume)
+    epochs, accumulate = check_arguments(epochs, accumulate, clip_norm, early_stopping, val_loader, checkpoint, resume)
     if optimizer is None and step is None:
         raise ValueError("without an optimizer nothing is learnt: pass one, or a step that updates the weights itself")
     check_optimizer(model, optimizer, accumulate=accumulate > 1, clip_norm=clip_norm is not None, amp=amp)
@@ -129,12 +134,16 @@ def fit(
         history = History(monitor=early_stopping.monitor, mode=early_stopping.mode)
     parts = {"optimizer": optimizer, "scheduler": scheduler, "scaler": scaler, "early_stopping": early_stopping}
     parts |= {"train_loader": loader_state(train_loader), "val_loader": loader_state(val_loader)}
-    if resume and checkpoint is not None and Path(checkpoint).exists():
-        content = load_checkpoint(checkpoint, model, **parts)
-        if scheduler is None and content["scheduler"] is not None:
-            raise ValueError(f"the run in {checkpoint} had a scheduler: pass one like it to go on")
-        history.rows = content["history"]
+    made, content, done = made_of(parts), None, 0 if scheduler is None else steps_done(scheduler.state_dict())
+    if checkpoint is not None:
+        checkpoint = usable(checkpoint)
+        if resume and checkpoint.exists():
+            content, history.rows, done = begun(checkpoint, parts)
+            made = content["made"]
     epoch, updates = len(history), 0
+    check_steps(scheduler, scheduler_per, train_loader, epochs - epoch, accumulate, done)
+    if content is not None:
+        bring_back(str(checkpoint), content, model, parts)
     loaders = [state for state in parts.values() if isinstance(state, (TensorLoader, GeneratorState))]
 
     def tell(moment: Moment, values: Mapping[str, Any] = MappingProxyType({})) -> None:
@@ -161,13 +170,13 @@ def fit(
                 sizes = [batch_size(batch) for batch in group]
                 for batch, size in zip(group, sizes, strict=True):
                     with precision.autocast():
-                        values = run_step(step, model, to_device(batch, device))
+                        values = run_step(step, model, to_device(batch, device), first=updates == 0)
                     if optimizer is not None:
                         mean_loss = check_loss(values["loss"])
                         if len(group) > 1:  # a batch counts by its samples
                             mean_loss = mean_loss * (size / sum(sizes))
                         scaler.scale(mean_loss).backward()
-                    means.add({name: value.detach() for name, value in values.items()}, size)
+                    means.add(values, size)
                 if clip_norm is not None:
                     scaler.unscale_(optim)
                     clip_grad_norm_([p for g in optim.param_groups for p in g["params"]], clip_norm)
@@ -200,7 +209,7 @@ def fit(
             if early_stopping is not None:
                 early_stopping.see(row, model)
             if checkpoint is not None:
-                save_checkpoint(checkpoint, model, history=history.rows, **parts)
+                keep(checkpoint, model, history.rows, parts, made)
             bar.row(row)
             tell("epoch", row)
         else:
@@ -225,7 +234,9 @@ def evaluate(
 ) -> dict[str, float]:
     """Run `model` over `loader` in evaluation mode, without gradients, and return the means over all samples.
 
-    A ragged last batch counts by its samples. The modes of the model and of its parts are put back afterwards.
+    A ragged last batch counts by its samples, or by what its loss was divided by, where that is known (see
+    `supervised`: class weights, `ignore_index`). A loss of your own that is no plain mean over the samples of a batch
+    gives another number for another batch size. The modes of the model and of its parts are put back afterwards.
 
     Args:
         model: any module.
@@ -235,7 +246,7 @@ def evaluate(
         device: where to evaluate; the model moves there. Default: where the model is.
 
     Raises:
-        ValueError: the loader gives no batches.
+        ValueError: the loader gives no batches, or such that model or loss do not take.
     """
     means = run_through(model, loader, choose_step(step, loss), place(model, None, device))
     check_not_empty(means.samples, "the loader")
@@ -249,7 +260,8 @@ def run_through(
     means = Means(where)
     with evaluating(model):
         for batch in loader:
-            means.add(run_step(step, model, to_device(batch, device)), batch_size(batch))
+            size = batch_size(batch)
+            means.add(run_step(step, model, to_device(batch, device), first=means.samples == 0), size)
     return means
 
 

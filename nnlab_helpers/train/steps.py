@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,21 +10,43 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+from nnlab_helpers.train import diagnosis, losses
+from nnlab_helpers.train.diagnosis import describe
+from nnlab_helpers.train.losses import Loss
+
 Step = Callable[[nn.Module, Any], Tensor | Mapping[str, Tensor]]
+
+
+class Weighed(dict[str, Tensor]):
+    """Means over a batch of which some are not over all its samples: `over[name]` is what each was divided by."""
+
+    def __init__(self, values: Mapping[str, Tensor], over: Mapping[str, Tensor]) -> None:
+        """Keep the means, and what those in `over` were divided by (scalars on the device)."""
+        super().__init__(values)
+        self.over = over
 
 
 def supervised(loss: Loss = F.cross_entropy) -> Step:
     """Make the step of ordinary supervised learning: a batch `(x, y)`, `loss(model(x), y)`, and the accuracy.
 
-    The accuracy, in [0, 1], joins where outputs are logits `[N, C]` and labels whole numbers `[N]`.
+    The accuracy, in [0, 1], joins where it is certain what it means: where outputs are logits `[N, C]` of at least two
+    classes and labels whole numbers `[N]`, and where there is one output per sample, `[N]` or `[N, 1]`, under PyTorch's
+    own binary cross-entropy. Under another loss one output per sample has none: return it from a step of your own.
+
+    Labels that the loss ignores (-100, or its `ignore_index`) count neither in the accuracy nor in the loss, and under
+    class weights each label counts by its weight: means over several batches are then the same for every batch size.
+    This holds for `F.cross_entropy` and `F.nll_loss`, modules of them and a `partial`; of a function of your own only
+    its value is known, and counts by the samples of its batch.
 
     Args:
         loss: `loss(output, y)` -> the mean of the losses of the samples in the batch, a scalar.
 
     Raises:
-        ValueError: (when the step is called) a batch is not a pair.
+        ValueError: the loss is one of PyTorch's with `reduction="sum"`; when the step is called: a batch is not a pair,
+            output and targets have shapes that the loss would broadcast, or labels are not what the loss takes.
+        TypeError: (when the step is called) the loss takes a tensor, and the model returned something else.
     """
+    about = losses.known(loss)
 
     def step(model: nn.Module, batch: Any) -> dict[str, Tensor]:
         try:
@@ -35,12 +58,32 @@ def supervised(loss: Loss = F.cross_entropy) -> Step:
                 f"the default step takes batches (x, y), got {describe(batch)}: pass your own step(model, batch)"
             ) from None
         output = model(x)
-        values = {"loss": loss(output, y)}
-        if output.ndim == 2 and y.ndim == 1 and not y.is_floating_point():
-            values["accuracy"] = (output.detach().argmax(dim=1) == y).float().mean()
-        return values
+        if not (isinstance(output, Tensor) and isinstance(y, Tensor)):
+            return {"loss": told(loss, about, output, y)}
+        losses.check_shapes(about, output, y)
+        values, over = {"loss": told(loss, about, output, y)}, {}
+        output = output.detach()
+        if (divisor := about.divisor(output, y)) is not None:
+            over["loss"] = divisor
+        if (judged := losses.correct(about, output, y)) is not None:
+            correct, counted = judged
+            over["accuracy"] = counted.sum()
+            values["accuracy"] = (correct & counted).sum() / over["accuracy"]
+        return Weighed(values, over)
 
     return step
+
+
+def told(loss: Loss, about: losses.KnownLoss, output: Any, y: Any) -> Tensor:
+    """`loss(output, y)`; where it raises, in words that say what is wrong with the output or the targets."""
+    try:
+        if isinstance(output, Tensor) and isinstance(y, Tensor) and not about.name:
+            return losses.compute(loss, output, y)
+        return loss(output, y)
+    except Exception as error:
+        if said := diagnosis.of_loss(error, about, output, y):
+            raise (ValueError if isinstance(output, Tensor) else TypeError)(said) from error
+        raise
 
 
 def choose_step(step: Step | None, loss: Loss | None) -> Step:
@@ -50,21 +93,34 @@ def choose_step(step: Step | None, loss: Loss | None) -> Step:
     return step or supervised(loss or F.cross_entropy)
 
 
-def run_step(step: Step, model: nn.Module, batch: Any) -> dict[str, Tensor]:
-    """Call `step` and hold it to its contract: a scalar tensor, or a mapping of scalar tensors with a "loss"."""
-    result = step(model, batch)
+def run_step(step: Step, model: nn.Module, batch: Any, first: bool = False) -> dict[str, Tensor]:
+    """Call `step` and hold it to its contract: a scalar tensor, or a mapping of scalar tensors with a "loss".
+
+    In the `first` call of a run, PyTorch's warning that a loss broadcasts is an error.
+    """
+    try:
+        if first:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("error", diagnosis.BROADCASTS, UserWarning)
+                result = step(model, batch)
+        else:
+            result = step(model, batch)
+    except Exception as error:
+        if said := diagnosis.of_batch(error, model, batch):
+            raise ValueError(said) from error
+        raise
     values = {"loss": result} if isinstance(result, Tensor) else result
     if not isinstance(values, Mapping) or "loss" not in values:
         raise TypeError(f'step must return the loss, or a dict with a "loss" in it, not {describe(result)}')
-    values = dict(values)
-    for name, value in values.items():
+    checked = dict(values)
+    for name, value in checked.items():
         if not isinstance(value, Tensor):
             if name == "loss":
                 raise TypeError(f"step returned a loss that is {describe(value)}, not a tensor: leave out .item()")
-            values[name] = torch.as_tensor(value, dtype=torch.float32)
+            checked[name] = torch.as_tensor(value, dtype=torch.float32)
         elif value.numel() != 1:
             raise ValueError(f"step returned {name} of shape {list(value.shape)}: return its mean over the batch")
-    return values
+    return Weighed(checked, values.over) if isinstance(values, Weighed) else checked
 
 
 def batch_size(batch: Any) -> int:
@@ -77,7 +133,7 @@ def batch_size(batch: Any) -> int:
         return batch_size(batch[0])
     raise TypeError(
         f"cannot tell how many samples are in {describe(batch)}: batches are tensors, or tuples, lists or "
-        "dicts that begin with one"
+        "dicts that begin with one (of an array, torch.as_tensor makes one)"
     )
 
 
@@ -92,12 +148,3 @@ def to_device(batch: Any, device: torch.device) -> Any:
     if isinstance(batch, (tuple, list)):
         return type(batch)(to_device(value, device) for value in batch)
     return batch
-
-
-def describe(value: Any) -> str:
-    """A few words for an error message: the kind of `value`, and its shape or length."""
-    if isinstance(value, Tensor):
-        return f"a tensor {list(value.shape)}"
-    if isinstance(value, (tuple, list, Mapping)):
-        return f"a {type(value).__name__} of {len(value)}"
-    return f"{value!r}" if isinstance(value, (int, float, type(None))) else f"a {type(value).__name__}"

@@ -6,7 +6,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from nnlab_helpers.device import check_whole
+from nnlab_helpers.train.directions import direction
 from nnlab_helpers.train.history import Row
+from nnlab_helpers.train.wrappers import put_weights, weights_of
 
 
 class EarlyStopping:
@@ -20,26 +23,29 @@ class EarlyStopping:
         monitor: the column of the history to watch, such as "val_loss" or "val_accuracy".
         patience: epochs without improvement to bear; 1 stops at the first one.
         min_delta: how much better, in the units of `monitor`, counts as an improvement.
-        mode: "min" or "max": whether smaller or larger is better; by default "max" for accuracies, else "min".
+        mode: "min" or "max": whether smaller or larger is better. By default what the name of `monitor` tells: losses
+            and errors fall; accuracies, F1, AUROC, PSNR and the like rise.
 
     Raises:
-        ValueError: a patience below 1, a negative `min_delta` or an unknown mode.
+        TypeError: a patience that is no whole number.
+        ValueError: a patience below 1, a negative `min_delta`, an unknown mode, or none where the name does not tell.
     """
 
     def __init__(
         self, monitor: str = "val_loss", patience: int = 3, min_delta: float = 0.0, mode: str | None = None
     ) -> None:
         """Check the arguments; nothing has been seen yet."""
+        patience = check_whole("patience", patience)
         if patience < 1:
             raise ValueError(f"patience is a number of epochs, at least 1: got {patience}")
-        if min_delta < 0:
+        if not min_delta >= 0:
             raise ValueError(f"min_delta is how much better a value must be, 0 or more: got {min_delta}")
         if mode not in ("min", "max", None):
             raise ValueError(f'mode must be "min" or "max", got {mode!r}')
         self.monitor = monitor
         self.patience = patience
         self.min_delta = min_delta
-        self.mode = mode or ("max" if monitor.endswith("accuracy") else "min")
+        self.mode = mode or direction(monitor)
         self.start()
 
     def start(self) -> None:
@@ -65,7 +71,7 @@ class EarlyStopping:
         if self._better(value, self.best):
             self.best = value
             self.weights = {
-                name: v.detach().clone() if isinstance(v, Tensor) else v for name, v in model.state_dict().items()
+                name: v.detach().clone() if isinstance(v, Tensor) else v for name, v in weights_of(model).items()
             }
         if self._better(value, self.mark, self.min_delta):
             self.mark, self.waited = value, 0
@@ -80,7 +86,7 @@ class EarlyStopping:
     def restore(self, model: nn.Module) -> None:
         """Bring the best epoch's weights back into `model`."""
         if self.weights is not None:
-            model.load_state_dict(self.weights)
+            put_weights(model, self.weights)
 
     def state_dict(self) -> dict[str, Any]:
         """What has been seen so far, for a checkpoint."""

@@ -1,14 +1,4 @@
-"""Random changes to a whole batch of images at once, on the device where it lies.
-
-Each transform takes a batch `[B, C, H, W]` and returns a new one of the same shape, dtype and device; the batch it is
-given never changes. Every image gets random numbers of its own, drawn from `generator`, or from PyTorch's global one
-if there is none. Pixels are brightnesses in [0, 1]; uint8 pixels (0 to 255) are accepted too: computed in float32 where
-the transform is not a mere rearrangement, and rounded back.
-
-For training batches only: give transforms to the training loader, never to one that measures.
-
-Making a transform with a parameter out of its range raises ValueError; what calling it raises stands at `Transform`.
-"""
+"""The transforms themselves."""
 
 from __future__ import annotations
 
@@ -16,9 +6,12 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
+
+from nnlab_helpers.augment.parameters import check_transform, finite, limits, within
 
 _GREY = (0.2989, 0.587, 0.114)  # how bright red, green and blue look (ITU-R BT.601)
 
@@ -72,10 +65,10 @@ class Shift(Transform):
 
     def __init__(self, max_pixels: int, fill: float = 0.0) -> None:
         """Set the largest shift, in pixels, and the value of what comes in."""
-        if isinstance(max_pixels, bool) or not isinstance(max_pixels, int) or max_pixels < 0:
+        if isinstance(max_pixels, bool) or not isinstance(max_pixels, (int, np.integer)) or max_pixels < 0:
             raise ValueError(f"max_pixels must be a whole number, 0 or more, got {max_pixels!r}")
-        self.max_pixels = max_pixels
-        self.fill = _finite("fill", fill)
+        self.max_pixels = int(max_pixels)
+        self.fill = finite("fill", fill)
 
     def _apply(self, x: Tensor, generator: Generator | None) -> Tensor:
         most, (count, _, height, width) = self.max_pixels, x.shape
@@ -94,8 +87,8 @@ class Rotate(Transform):
 
     def __init__(self, max_degrees: float, fill: float = 0.0) -> None:
         """Set the largest angle, in degrees (0 to 180), and the brightness of new corners in [0, 1]."""
-        self.max_degrees = _within("max_degrees", max_degrees, 0, 180)
-        self.fill = _finite("fill", fill)
+        self.max_degrees = within("max_degrees", max_degrees, 0, 180)
+        self.fill = finite("fill", fill)
 
     def _apply(self, x: Tensor, generator: Generator | None) -> Tensor:
         degrees = _uniform(len(x), -self.max_degrees, self.max_degrees, x, generator)
@@ -112,7 +105,7 @@ class Flip(Transform):
 
     def __init__(self, p: float = 0.5, vertical: bool = False) -> None:
         """Set the probability and the direction."""
-        self.p = _within("p", p, 0, 1)
+        self.p = within("p", p, 0, 1)
         self.vertical = bool(vertical)
 
     def _apply(self, x: Tensor, generator: Generator | None) -> Tensor:
@@ -128,7 +121,7 @@ class Noise(Transform):
 
     def __init__(self, std: float, clamp: bool = True) -> None:
         """Set the standard deviation, 0 or more."""
-        self.std = _within("std", std, 0, math.inf)
+        self.std = within("std", std, 0, math.inf)
         self.clamp = bool(clamp)
 
     def _apply(self, x: Tensor, generator: Generator | None) -> Tensor:
@@ -147,9 +140,9 @@ class Jitter(Transform):
 
     def __init__(self, brightness: float = 0.0, contrast: float = 0.0, saturation: float = 0.0) -> None:
         """Set the amounts, 0 (no change) or more."""
-        self.brightness = _within("brightness", brightness, 0, math.inf)
-        self.contrast = _within("contrast", contrast, 0, math.inf)
-        self.saturation = _within("saturation", saturation, 0, math.inf)
+        self.brightness = within("brightness", brightness, 0, math.inf)
+        self.contrast = within("contrast", contrast, 0, math.inf)
+        self.saturation = within("saturation", saturation, 0, math.inf)
 
     def _apply(self, x: Tensor, generator: Generator | None) -> Tensor:
         if self.saturation and x.shape[1] != 3:
@@ -194,10 +187,10 @@ class Erase(Transform):
         value: float = 0.0,
     ) -> None:
         """Set probability, size, shape and filling."""
-        self.p = _within("p", p, 0, 1)
-        self.area = _range("area", area, 1.0)
-        self.aspect = _range("aspect", aspect, math.inf)
-        self.value = _finite("value", value)
+        self.p = within("p", p, 0, 1)
+        self.area = limits("area", area, 1.0)
+        self.aspect = limits("aspect", aspect, math.inf)
+        self.value = finite("value", value)
 
     def _apply(self, x: Tensor, generator: Generator | None) -> Tensor:
         _check_fits("value", self.value, x)
@@ -238,8 +231,7 @@ class Compose(Transform):
         """Take the transforms, or any functions called as `t(x, generator=generator)`."""
         self.transforms = tuple(transforms)
         for transform in self.transforms:
-            if not callable(transform):
-                raise TypeError(f"Compose takes transforms, got {transform!r}")
+            check_transform("Compose", transform)
 
     def __repr__(self) -> str:
         """Return the transforms in order."""
@@ -298,27 +290,6 @@ def _grey(x: Tensor) -> Tensor:
     return (x * x.new_tensor(_GREY).view(3, 1, 1)).sum(dim=1, keepdim=True)
 
 
-def _finite(name: str, value: float) -> float:
-    if not math.isfinite(value):
-        raise ValueError(f"{name} must be a finite number, got {value}")
-    return value
-
-
 def _check_fits(name: str, value: float, x: Tensor) -> None:
     if x.dtype == torch.uint8 and not (0 <= value <= 255 and value == int(value)):
         raise ValueError(f"{name}={value} is no uint8 pixel: with uint8 images it must be a whole number, 0 to 255")
-
-
-def _within(name: str, value: float, low: float, high: float) -> float:
-    if not (math.isfinite(value) and low <= value <= high):
-        limits = f"{low} or more" if high == math.inf else f"from {low} to {high}"
-        raise ValueError(f"{name} must be {limits}, got {value}")
-    return value
-
-
-def _range(name: str, value: tuple[float, float], limit: float) -> tuple[float, float]:
-    low, high = value
-    if not (0 < low <= high <= limit and math.isfinite(high)):
-        top = "" if limit == math.inf else f", at most {limit}"
-        raise ValueError(f"{name} must be (smallest, largest), both above 0{top}, got {value}")
-    return low, high
