@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nbformat
+from lesson_cells import compared
 from nbformat import NotebookNode
 from nbval_tolerance import IMAGES, NOT_COMPARED, STYLE, Number, Tolerance, numbers_in
 
@@ -39,7 +40,7 @@ class Unnoticed:
 
 def compared_texts(cell: NotebookNode) -> Iterator[str]:
     """The stored outputs of a cell that the regression compares as text."""
-    if any("nbval" in tag for tag in cell.metadata.get("tags", [])):
+    if not compared(cell):
         return
     for output in cell.outputs:
         if output.output_type == "stream" and output.name != "stderr":
@@ -52,7 +53,7 @@ def compared_texts(cell: NotebookNode) -> Iterator[str]:
 def passes(number: Number, tolerance: Tolerance, slip: Callable[[float], float]) -> bool:
     """Whether the slip, printed to as many places, would still be within tolerance."""
     mantissa, e, _ = number.plain.partition("e")
-    text = f"{slip(number.value):.{len(mantissa.partition('.')[2])}{'e' if e else 'f'}}"
+    text = f"{slip(number.value):#.{len(mantissa.partition('.')[2])}{'e' if e else 'f'}}"  # "#": "2." keeps its point
     slipped = replace(number, text=text)
     return abs(slipped.value - number.value) <= tolerance.allows(number, slipped)
 
