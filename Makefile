@@ -14,7 +14,7 @@ TESTS  := $(VENV)/.installed-tests
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lab doctor lessons readme picture pins lint bench standin clean distclean
+.PHONY: help run test lab doctor lessons readme picture pins lint bench variants standin clean distclean
 
 help:  ## list what make can do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -50,6 +50,9 @@ lint: $(TESTS)  ## ruff and mypy
 bench: $(TESTS)  ## measure against a per-image pipeline, and a sweep's workers (minutes)
 	$(PY) -m tests.benchmarks $(ARGS)
 	$(PY) -m tests.benchmarks.workers
+
+variants: $(TESTS)  ## the lessons in other processors' arithmetics, and how far numbers move (an hour; ARGS=day03: minutes)
+	$(PY) -m tests.variants $(ARGS)
 
 standin: $(TESTS)  ## the lessons and the tests for GPUs, on a stand-in for one (minutes, needs g++)
 	$(PY) -m tests.accelerator

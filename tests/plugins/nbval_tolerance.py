@@ -2,8 +2,8 @@
 
 nbval re-executes a notebook and compares every output character by character. With this plugin (`-p nbval_tolerance`)
 
-- words must match, and numbers must match within a tolerance: whole numbers exactly, decimals within `RTOL`, `ATOL`
-  or one unit of their last printed place; `nan` and `inf` by name. A cell sets its own in its metadata:
+- words must match, and numbers must match within a tolerance: whole numbers exactly, decimals within `RTOL` or one unit
+  of their last printed place; `nan` and `inf` by name. A cell sets its own in its metadata:
   `{"tolerance": {"rtol": 0.2}}` or `{"tolerance": {"rtol": 0.05, "atol": 0.01}}`;
 - there must be as many images as are stored (their pixels are not compared);
 - anything on stderr, stored or fresh, is a failure, so a new warning is one;
@@ -30,7 +30,6 @@ import pytest
 from nbval.plugin import IPyNbCell
 
 RTOL = 0.01
-ATOL = 1e-5  # rounding noise of float32 prints as 3e-07 or 2e-06, and is worth as much as zero
 IMAGES = {"image/png", "image/jpeg", "image/svg+xml", "application/pdf"}
 NOT_COMPARED = {"application/vnd.jupyter.widget-view+json"}  # model ids are random
 STYLE = re.compile(r'\s+style="[^"]*"|<style\b.*?</style>', re.DOTALL)  # how a table looks is not compared
@@ -43,8 +42,9 @@ SHOWN = 5  # differing numbers named in a failure
 class Tolerance:
     """How far a decimal may move: |a - b| <= max(rtol * max(|a|, |b|), atol).
 
-    Without an `atol` of its own it is `ATOL`, or one unit in the last printed place where that is more and the number,
-    or another in the same array, has two significant digits: 0.12 may become 0.13, but 0.1 not 0.2.
+    Without an `atol` of its own it is one unit in the last printed place where the number, or another in the same
+    array, has two significant digits: 0.12 may become 0.13, but 0.1 not 0.2, and 1e-06 not 9e-06. A cell that prints
+    rounding noise, which is worth as much as zero, says so: `{"atol": 1e-5}`.
     """
 
     rtol: float = RTOL
@@ -67,8 +67,7 @@ class Tolerance:
             return 0.0
         atol = self.atol
         if atol is None:
-            places = min(a.unit, b.unit) if max(a.digits, b.digits) >= 2 else 0.0
-            atol = max(ATOL, places * 1.000001)
+            atol = min(a.unit, b.unit) * 1.000001 if min(a.digits, b.digits) >= 2 else 0.0
         return max(self.rtol * max(abs(a.value), abs(b.value)), atol)
 
 
@@ -112,8 +111,8 @@ NUMBER = re.compile(
     r"""
     (?: (?<![\w.)\]+−-]) [-+−] )?                    # a sign, but not the hyphen of 3-4 or x-1
     (?<![\w.])
-    (?: (?: \d{1,3}(?:,\d{3})+ | \d+ )               # 7   1234   1,234
-        (?: \.\d+ | \.(?=[\],)e]|\s+[-\d\]]) )?      # .5, and the bare point of tensor([1., 2.])
+    (?: (?: (?<![\[,]) \d{1,3}(?:,\d{3})+ (?!\]) | \d+ )    # 7   1234   1,234, but [1,234] is two
+        (?: \.\d+ | \.(?=[\],)e]|\s+[-\d\]]) )?  # .5, and the bare point of tensor([1., 2.])
       | \.\d+
     )
     (?: [eE][-+]?\d+ )?
@@ -132,7 +131,7 @@ NOTHING = re.compile(r"(?:[\s,\[\]()]|<[^<>]*>)*")  # stands between the entries
 
 def numbers_in(text: str) -> list[Number]:
     """The numbers printed in `text`, in order."""
-    found = [Number(match[0], match.start(), match.end()) for match in NUMBER.finditer(text)]
+    found = [Number(text[start:end], start, end) for start, end in _places(text)]
     arrays: list[list[Number]] = []
     for number in found:
         last = arrays[-1][-1] if arrays else None
@@ -147,6 +146,15 @@ def numbers_in(text: str) -> list[Number]:
     ]
 
 
+def _places(text: str) -> Iterator[tuple[int, int]]:
+    """Where numbers begin and end. A bare point is a decimal one in an array alone; elsewhere it ends a sentence."""
+    for match in NUMBER.finditer(text):
+        start, end = match.span()
+        before = text[:start].rstrip("+-−")
+        in_array = before.rfind("[") > before.rfind("]") or before.endswith(("tensor(", "array("))
+        yield start, end - (match[0].endswith(".") and not in_array)
+
+
 def compare(stored: str, fresh: str, tolerance: Tolerance = Tolerance()) -> str | None:
     """What differs between two texts beyond `tolerance`, or None."""
     if stored == fresh:
@@ -155,7 +163,10 @@ def compare(stored: str, fresh: str, tolerance: Tolerance = Tolerance()) -> str 
     widths = [len(a.text) for a in old] != [len(b.text) for b in new]
     words_old, words_new = list(_between(stored, old, widths)), list(_between(fresh, new, widths))
     if words_old != words_new:
-        diff = unified_diff(stored.splitlines(), fresh.splitlines(), "stored", "fresh", lineterm="", n=1)
+        lines_old, lines_new = stored.splitlines(), fresh.splitlines()
+        if lines_old == lines_new:
+            lines_old, lines_new = ([ascii(line) for line in text.splitlines(True)] for text in (stored, fresh))
+        diff = unified_diff(lines_old, lines_new, "stored", "fresh", lineterm="", n=1)
         return "the words differ\n" + "\n".join(_first(diff, 40))
     wrong = []
     for position, (a, b) in enumerate(zip(old, new, strict=True), start=1):
@@ -189,7 +200,7 @@ def _explain(a: Number, b: Number, tolerance: Tolerance) -> str:
 
 
 def _atol(tolerance: Tolerance) -> str:
-    return f"{ATOL:g} or a unit in the last place" if tolerance.atol is None else f"{tolerance.atol:g}"
+    return "a unit in the last place" if tolerance.atol is None else f"{tolerance.atol:g}"
 
 
 def _lines(stored: str, fresh: str, a: Number, b: Number) -> str:
@@ -290,19 +301,25 @@ class TolerantCell(IPyNbCell):
 
     def by_kind(self, outputs: list[Any]) -> dict[str, list[str]]:
         """Outputs as text, by stream or MIME type; stderr, which is judged elsewhere, left out."""
-        found: dict[str, list[str]] = defaultdict(list)
-        for output in outputs:
-            if output.output_type == "stream":
-                if output.name != "stderr":
-                    found[output.name].append(self.sanitize(output.text))
-            elif output.output_type == "error":
-                found["error"].append(self.sanitize(f"{output.ename}: {output.evalue}"))
-            else:
-                for mime, value in output.data.items():
-                    if mime not in NOT_COMPARED:
-                        text = value if isinstance(value, str) else json.dumps(value, indent=1, sort_keys=True)
-                        found[mime].append(self.sanitize(STYLE.sub("", text) if mime == "text/html" else text))
-        return found
+        kinds = texts_by_kind(outputs).items()
+        return defaultdict(list, {kind: [self.sanitize(text) for text in texts] for kind, texts in kinds})
+
+
+def texts_by_kind(outputs: list[Any]) -> dict[str, list[str]]:
+    """Outputs as text, by stream or MIME type, without stderr and without the style of tables."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for output in outputs:
+        if output.output_type == "stream":
+            if output.name != "stderr":
+                found[output.name].append(output.text)
+        elif output.output_type == "error":
+            found["error"].append(f"{output.ename}: {output.evalue}")
+        else:
+            for mime, value in output.data.items():
+                if mime not in NOT_COMPARED:
+                    text = value if isinstance(value, str) else json.dumps(value, indent=1, sort_keys=True)
+                    found[mime].append(STYLE.sub("", text) if mime == "text/html" else text)
+    return found
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
