@@ -21,8 +21,9 @@ def prose(notebook: NotebookNode) -> str:
 
 
 def compared(cell: NotebookNode) -> bool:
-    """Whether the regression compares what the cell gives."""
-    return not any("nbval" in tag for tag in cell.metadata.get("tags", []))
+    """Whether the regression compares what the cell gives; nbval is told not to by a tag or by a comment."""
+    marks = [*cell.metadata.get("tags", []), *re.findall(r"^\s*#\s*(NBVAL_\w+|PYTEST_VALIDATE_\w+)", cell.source, re.M)]
+    return not any(re.search(r"skip|ignore", mark, re.IGNORECASE) for mark in marks)
 
 
 def parsed(source: str) -> ast.AST:
@@ -36,3 +37,18 @@ def asserts(source: str) -> int:
     called = [node.func for node in nodes if isinstance(node, ast.Call)]
     names = [getattr(function, "attr", getattr(function, "id", "")) for function in called]
     return sum(isinstance(node, ast.Assert) for node in nodes) + sum(name.startswith("assert_") for name in names)
+
+
+def empty_asserts(source: str) -> list[str]:
+    """The assert statements of a cell that cannot fail: constants, tuples, and comparisons of a thing with itself."""
+    tests = [node.test for node in ast.walk(parsed(source)) if isinstance(node, ast.Assert)]
+    return [ast.unparse(test) for test in tests if _cannot_fail(test)]
+
+
+def _cannot_fail(test: ast.expr) -> bool:
+    if isinstance(test, ast.Compare):
+        sides = [ast.unparse(side) for side in (test.left, *test.comparators)]
+        return len(set(sides)) == 1 and all(isinstance(op, ast.Eq | ast.LtE | ast.GtE | ast.Is) for op in test.ops)
+    if isinstance(test, ast.BoolOp):
+        return (all if isinstance(test.op, ast.And) else any)(_cannot_fail(value) for value in test.values)
+    return isinstance(test, ast.Constant | ast.Tuple | ast.List | ast.JoinedStr | ast.Lambda)

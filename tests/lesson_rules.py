@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from lesson_cells import asserts, code, prose
+from lesson_cells import asserts, code, empty_asserts, prose
 from lesson_outputs import executed, figures, markers, size, tolerances, varying_numbers
 from lesson_prose import alt_texts, anchors, days, heading_levels, links, measured_numbers
 from nbformat import NotebookNode
@@ -174,6 +174,8 @@ def oracles(notebook: NotebookNode, path: Path) -> Iterator[str]:
     held = sum(asserts(cell.source) for _, cell in code(notebook))
     if held < 3:
         yield f"{held} asserts: what is claimed is not held"
+    for number, cell in code(notebook):
+        yield from (f"cell {number}: an assert that cannot fail: {test}" for test in empty_asserts(cell.source))
 
 
 # How it is written -------------------------------------------------------------------------------------------------

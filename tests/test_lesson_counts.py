@@ -62,6 +62,13 @@ def test_a_lost_figure_and_a_cell_no_longer_compared_are_noticed():
     assert told == ["day01_a: 2 -> 0 compared, 1 -> 0 figures"]
 
 
+@pytest.mark.parametrize("mark", ["# NBVAL_IGNORE_OUTPUT", "  #NBVAL_SKIP", "# PYTEST_VALIDATE_IGNORE_OUTPUT"])
+def test_a_cell_no_longer_compared_by_a_comment_is_noticed(mark):
+    changed = copy.deepcopy(LESSON)
+    changed.cells[2].source = f"y = 1\n{mark}\n" + changed.cells[2].source
+    assert changes({"day01_a": COUNTS}, {"day01_a": counts(changed)}) == ["day01_a: 2 -> 1 compared"]
+
+
 def test_a_lesson_that_comes_or_goes_is_noticed():
     assert changes({"day01_a": COUNTS}, {"day02_a": COUNTS}) == ["day01_a: is gone", "day02_a: is not in the list"]
 

@@ -80,7 +80,7 @@ def lesson():
         new_markdown_cell(OPENING),
         new_code_cell("import torch\n\nseed_everything(0)\nuse_style()"),
         new_markdown_cell("## First\n\nLook.\n\n> **Predict.** What?\n> And why?"),
-        new_code_cell("assert 1\nplt.plot([1])\nplt.show()", outputs=[IMAGE]),
+        new_code_cell("assert held\nplt.plot([1])\nplt.show()", outputs=[IMAGE]),
         new_markdown_cell("**What happened.** It held. `hint(\"...\")` helps."),
     ]
     for name in ("one", "two", "three"):
@@ -88,9 +88,9 @@ def lesson():
         cells.append(new_code_cell(f'def {name}():\n    ...\n\n\ncheck("day02.{name}", {name})'))
     cells += [
         new_markdown_cell("## Break it on purpose: a rate too high\n\n> **Predict.** And now?"),
-        new_code_cell("assert 2"),
+        new_code_cell("assert held"),
         new_markdown_cell("**What happened.** It broke.\n\n> **Predict.** Once more?"),
-        new_code_cell("torch.testing.assert_close(3, 3)"),
+        new_code_cell("torch.testing.assert_close(a, b)"),
         new_markdown_cell("**What happened.** It broke again."),
         new_markdown_cell(ENDING),
     ]
@@ -149,7 +149,7 @@ def meta(number, **metadata):
 
 
 def measured(notebook):
-    sub(3, "assert 1", 'assert 1\nprint(f"{count:.1f}", f"{share:3.0f} %")')(notebook)
+    sub(3, "assert held", 'assert held\nprint(f"{count:.1f}", f"{share:3.0f} %")')(notebook)
     meta(3, tolerance={"atol": 2.0})(notebook)
 
 
@@ -188,7 +188,7 @@ LESSON_FAULTS = [
     ("days", sub(4, "It held.", "Day twenty-two says so."), "no day twenty-two"),
     ("days", sub(4, "It held.", "Week 2 says so."), "no week 2"),
     ("days", sub(4, "It held.", "The fourth week says so."), "no week fourth"),
-    ("days", sub(3, "assert 1", "assert 1  # as on day 3"), "cell 3: 'day 3', but the course has no day 3"),
+    ("days", sub(3, "assert held", "assert held  # as on day 3"), "cell 3: 'day 3', but the course has no day 3"),
     ("days", sub(6, 'check("day02.one"', 'check("day03.one"'), "no day 03"),
     ("ending", sub(-1, "## Recap", "## Well"), "['Well', 'What to try next', 'References'], not ['Recap'"),
     ("ending", sub(-1, "## What to try next", "**What to try next**"), "the last headings are"),
@@ -210,8 +210,8 @@ LESSON_FAULTS = [
     ("predictions", sub(4, "**What", "## Second\n\n**What"), "cell 2: the prediction is never answered"),
     ("predictions", sub(4, "**What", "> **What"), "cell 4: a line that does not begin"),
     ("predictions", sub(4, "happened.**", "happened?**"), "cell 4: a line that does not begin"),
-    ("predictions", sub(3, "assert 1", "1"), "cell 2: no assert holds what happened"),
-    ("predictions", sub(14, "torch.testing.assert_close(3, 3)", "3"), "cell 13: no assert holds what happened"),
+    ("predictions", sub(3, "assert held", "1"), "cell 2: no assert holds what happened"),
+    ("predictions", sub(14, "torch.testing.assert_close(a, b)", "3"), "cell 13: no assert holds what happened"),
     ("breakage", sub(11, "## Break it on purpose: a", "## A"), "no experiment that fails"),
     ("breakage", sub(11, "## Break it on purpose", "### Break it on purpose"), "no experiment that fails"),
     ("breakage", sub(11, "Break it on purpose", "Break it"), "is not \"Break it on purpose"),
@@ -225,10 +225,14 @@ LESSON_FAULTS = [
     ("exercises", sub(6, ", one)", ", two)"), "cell 6 ends in"),
     ("exercises", sub(4, "hint", "help"), "not mentioned by the first exercise"),
     ("exercises", lambda nb: nb.cells.append(nb.cells.pop(4)), "not mentioned by the first exercise"),
-    ("oracles", sub(3, "assert 1", "1"), "2 asserts"),
+    ("oracles", sub(3, "assert held", "1"), "2 asserts"),
     ("oracles", sub(14, "assert_close", "close"), "2 asserts"),
-    ("cell_lengths", sub(3, "assert 1", "1\n" * 25), "27 lines"),
-    ("cell_lengths", sub(3, "assert 1", "1  # " + "long" * 30), "125 characters"),
+    ("oracles", sub(3, "assert held", "assert held\nassert True, 'so'"), "cell 3: an assert that cannot fail: True"),
+    ("oracles", sub(3, "assert held", "assert held\nassert (a > b, 'so')"), "cannot fail: (a > b, 'so')"),
+    ("oracles", sub(3, "assert held", "assert held\nassert a.b == a.b"), "an assert that cannot fail: a.b == a.b"),
+    ("oracles", sub(3, "assert held", "assert held\nassert held or 1"), "an assert that cannot fail: held or 1"),
+    ("cell_lengths", sub(3, "assert held", "1\n" * 25), "27 lines"),
+    ("cell_lengths", sub(3, "assert held", "1  # " + "long" * 30), "125 characters"),
     ("measured_numbers", sub(4, "It held.", "It reached 97.8 % in the end."), "'reached 97.8 %'"),
     ("measured_numbers", sub(4, "It held.", "The loss is about 0.3."), "'loss is about 0.3'"),
     ("varying_numbers", measured, "a tolerance, and yet {share:3.0f}"),
@@ -250,6 +254,8 @@ LESSON_FAULTS = [
     ("figures", add(3, AXES), "<matplotlib"),
     ("figures", add(3, *[IMAGE] * 20), "21 figures"),
     ("markers", meta(3, tags=["nbval-skip"]), "does not say why"),
+    ("markers", sub(3, "assert held", "# NBVAL_IGNORE_OUTPUT\nassert held"), "does not say why"),
+    ("markers", sub(3, "assert held", "#NBVAL_SKIP\nassert held"), "does not say why"),
     ("markers", meta(3, tolerance=0.1), "tolerance"),
     ("markers", lambda nb: [c.metadata.update(tags=["nbval-skip"], why="x") for _, c in rules.code(nb)], "7 cells"),
 ]
