@@ -8,7 +8,8 @@ from lesson import NOTEBOOKS
 from lesson_prose import ANNOUNCED, unknown_days
 from lesson_rules import promised_seconds
 
-from nnlab_helpers.cli.readme import read_rows
+from nnlab_helpers.cli.lessons import Lesson
+from nnlab_helpers.cli.readme import read_rows, table
 
 ROOT = NOTEBOOKS.parent
 README = ROOT / "README.md"
@@ -41,6 +42,11 @@ def test_seconds_typed_wrong_are_noticed(typed):
     row = ["1", "[How?](notebooks/day01_a.ipynb)", "a net", "12 min"]
     assert unlikely({1: [*row, "24 s"]}, {1: 30}) == []
     assert len(unlikely({1: [*row, typed]}, {1: 30})) == 1
+
+
+@pytest.mark.parametrize(("measured", "told"), [(23.5, "24 s"), (23.4, "23 s"), (9.6, "10 s")])
+def test_seconds_are_rounded_to_the_nearest(measured, told):
+    assert f"| {told} |" in table([Lesson(DAYS[1])], {1: measured}, {1: ["1", "", "", "", "99 s"]})
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
