@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from pathlib import Path
 
+from lesson_cells import asserts, code, empty_asserts, prose
+from lesson_outputs import executed, figures, markers, size, tolerances, varying_numbers
+from lesson_prose import alt_texts, anchors, days, heading_levels, links, measured_numbers
 from nbformat import NotebookNode
-from nbval_tolerance import IMAGES, Tolerance
 
 from nnlab_helpers.sweep.records import SHIPPED
 
@@ -17,26 +17,8 @@ Rule = Callable[[NotebookNode, Path], Iterator[str]]
 
 MOST_LINES = 25  # of code in a cell
 LONGEST_LINE = 88  # of code
-MOST_UNCOMPARED = 3  # cells of a lesson
-MOST_FIGURES = 14
-MOST_BYTES = 3_000_000
-TYPED_NUMBER = re.compile(r"(?<![\w.])\d{1,3}\.\d+ ?%|(?:accuracy|loss) (?:of|is|reaches) (?:about )?\d+(?:\.\d| ?%)")
-IMAGE_WITHOUT_ALT = re.compile(r"!\[\]\(|<img(?![^>]*alt=)")
-
-
-def code(notebook: NotebookNode) -> Iterator[tuple[int, NotebookNode]]:
-    """The code cells with something in them, numbered among all cells."""
-    for number, cell in enumerate(notebook.cells):
-        if cell.cell_type == "code" and cell.source.strip():
-            yield number, cell
-
-
-def prose(notebook: NotebookNode) -> str:
-    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-
-
-def headings(notebook: NotebookNode) -> list[str]:
-    return re.findall(r"^#+ +(.+)$", prose(notebook), re.MULTILINE)
+LONGEST_RUN = 30  # seconds on two cores
+LONGER_RUNS = {21: 90}  # day: seconds; it studies ten choices at once
 
 
 def shipped_sweeps(notebook: NotebookNode, path: Path) -> Iterator[str]:
@@ -60,6 +42,8 @@ def opening(notebook: NotebookNode, path: Path) -> Iterator[str]:
         yield f'the first cell does not begin with "# Day {day}: ...?"'
     if not re.search(r"\*Reading: about \d+ minutes\. Running: under \d+ seconds\b", text):
         yield 'no line "*Reading: about N minutes. Running: under N seconds ..."'
+    elif (promised := promised_seconds(first.source)) != (most := LONGER_RUNS.get(day, LONGEST_RUN)):
+        yield f"it promises to run in under {promised} seconds, not in under {most}"
     aims = first.source.partition("**By the end you can**")[2]
     if not 3 <= len(re.findall(r"^- ", aims, re.MULTILINE)) <= 4:
         yield 'no three or four aims under "**By the end you can**"'
@@ -69,17 +53,17 @@ def opening(notebook: NotebookNode, path: Path) -> Iterator[str]:
                 yield f"no link to {other.name} at the top"
 
 
+def promised_seconds(opening: str) -> int | None:
+    """What the first cell of a lesson says of its running time."""
+    found = re.search(r"\bRunning: under (\d+) seconds\b", " ".join(opening.split()))
+    return int(found[1]) if found else None
+
+
 def first_code(notebook: NotebookNode, path: Path) -> Iterator[str]:
     source = next((cell.source for _, cell in code(notebook)), "")
     for call in ("seed_everything(", "use_style()"):
         if call not in source:
             yield f"the first code cell does not call {call}"
-
-
-def links(notebook: NotebookNode, path: Path) -> Iterator[str]:
-    for target in re.findall(r"\]\(([^)#\s]+)", prose(notebook)):
-        if not re.match(r"[a-z]+:", target) and not (path.parent / target).exists():
-            yield f"a link to {target}, which does not exist"
 
 
 ENDING = ["Recap", "What to try next", "References"]
@@ -149,7 +133,7 @@ def _prediction(notebook: NotebookNode, passed: list[tuple[int, str, str]], at: 
         until_next.append((kind, source))
     if "answer" not in [kind for kind, _ in until_next]:
         yield "the prediction is never answered by **What happened.** before the next one or the next section"
-    if not any(kind == "code" and _asserts(source) for kind, source in until_next):
+    if not any(kind == "code" and asserts(source) for kind, source in until_next):
         yield "no assert holds what happened after the prediction"
 
 
@@ -187,21 +171,11 @@ def exercises(notebook: NotebookNode, path: Path) -> Iterator[str]:
 
 
 def oracles(notebook: NotebookNode, path: Path) -> Iterator[str]:
-    asserts = sum(_asserts(cell.source) for _, cell in code(notebook))
-    if asserts < 3:
-        yield f"{asserts} asserts: what is claimed is not held"
-
-
-def _asserts(source: str) -> int:
-    """How often the code of a cell holds a claim: assert statements, and calls of assert_close and its kin."""
-    nodes = list(ast.walk(_parsed(source)))
-    names = {getattr(node, "attr", getattr(node, "id", "")) for node in nodes}
-    statements = sum(isinstance(node, ast.Assert) for node in nodes)
-    return statements + sum(name.startswith("assert_") for name in names)
-
-
-def _parsed(source: str) -> ast.AST:
-    return ast.parse(re.sub(r"^\s*[%!].*$", "", source, flags=re.MULTILINE))
+    held = sum(asserts(cell.source) for _, cell in code(notebook))
+    if held < 3:
+        yield f"{held} asserts: what is claimed is not held"
+    for number, cell in code(notebook):
+        yield from (f"cell {number}: an assert that cannot fail: {test}" for test in empty_asserts(cell.source))
 
 
 # How it is written -------------------------------------------------------------------------------------------------
@@ -215,87 +189,6 @@ def cell_lengths(notebook: NotebookNode, path: Path) -> Iterator[str]:
         for line in lines:
             if len(line) > LONGEST_LINE:
                 yield f"cell {number}: {len(line)} characters, more than {LONGEST_LINE}: {line.strip()}"
-
-
-def varying_numbers(notebook: NotebookNode, path: Path) -> Iterator[str]:
-    """Numbers that may vary are not printed as whole ones, which the regression takes for counts: compared exactly."""
-    for number, cell in code(notebook):
-        if "tolerance" in cell.metadata:
-            calls = [node for node in ast.walk(_parsed(cell.source)) if isinstance(node, ast.Call)]
-            printed = "\n".join(ast.unparse(call) for call in calls if ast.unparse(call.func) == "print")
-            for text in re.findall(r"\{[^{}]+:[^{}]*\.0f\}", printed):
-                yield f"cell {number}: a tolerance, and yet {text}: give it a decimal"
-
-
-def typed_numbers(notebook: NotebookNode, path: Path) -> Iterator[str]:
-    for number, cell in enumerate(notebook.cells):
-        if cell.cell_type == "markdown" and (found := TYPED_NUMBER.search(cell.source)):
-            yield f"cell {number}: a measured number typed by hand? {found[0]!r}"
-
-
-def alt_texts(notebook: NotebookNode, path: Path) -> Iterator[str]:
-    for number, cell in enumerate(notebook.cells):
-        if cell.cell_type == "markdown" and (found := IMAGE_WITHOUT_ALT.search(cell.source)):
-            yield f"cell {number}: an image without alternative text: {found[0]}"
-
-
-def heading_levels(notebook: NotebookNode, path: Path) -> Iterator[str]:
-    found = re.findall(r"^(#+) +(.+)$", prose(notebook), re.MULTILINE)
-    if sum(len(marks) == 1 for marks, _ in found) != 1:
-        yield "not exactly one heading of the first level"
-    for (above, _), (below, title) in pairwise(found):
-        if len(below) > len(above) + 1:
-            yield f"heading {title!r} skips a level"
-
-
-# What is stored ----------------------------------------------------------------------------------------------------
-
-
-def executed(notebook: NotebookNode, path: Path) -> Iterator[str]:
-    counts = [cell.execution_count for _, cell in code(notebook)]
-    if None in counts:
-        yield f"{counts.count(None)} cells were never executed"
-    elif counts != sorted(counts) or len(set(counts)) != len(counts):
-        yield "the cells were not executed from top to bottom"
-    for number, cell in code(notebook):
-        for output in cell.outputs:
-            if output.output_type == "error":
-                yield f"cell {number}: stores an error, {output.ename}: {output.evalue}"
-            if output.output_type == "stream" and output.name == "stderr":
-                yield f"cell {number}: stores text on stderr: {output.text.strip()[:80]}"
-
-
-def figures(notebook: NotebookNode, path: Path) -> Iterator[str]:
-    total = 0
-    for number, cell in code(notebook):
-        shown = sum(bool(output.get("data", {}).keys() & IMAGES) for output in cell.outputs)
-        total += shown
-        if shown and not re.search(r"^ *plt\.show\(\)$", cell.source, re.MULTILINE):
-            yield f"cell {number}: draws a figure without plt.show()"
-        for output in cell.outputs:
-            text = str(output.get("data", {}).get("text/plain", ""))
-            if output.output_type == "execute_result" and re.match(r"\[?<(matplotlib|Figure|Axes)|Text\(", text):
-                yield f"cell {number}: shows {text[:50]!r} beside its figure"
-    if total > MOST_FIGURES:
-        yield f"{total} figures, more than {MOST_FIGURES}"
-
-
-def size(notebook: NotebookNode, path: Path) -> Iterator[str]:
-    if path.stat().st_size > MOST_BYTES:
-        yield f"{path.stat().st_size / 1e6:.1f} MB, more than {MOST_BYTES / 1e6:.0f} MB"
-
-
-def markers(notebook: NotebookNode, path: Path) -> Iterator[str]:
-    uncompared = [number for number, cell in code(notebook) if "nbval" in " ".join(cell.metadata.get("tags", []))]
-    if len(uncompared) > MOST_UNCOMPARED:
-        yield f"{len(uncompared)} cells are not compared, more than {MOST_UNCOMPARED}"
-    for number, cell in code(notebook):
-        if number in uncompared and not cell.metadata.get("why"):
-            yield f"cell {number}: not compared, and does not say why"
-        try:
-            Tolerance.of(cell.metadata)
-        except ValueError as error:
-            yield f"cell {number}: {error}"
 
 
 # Solutions ---------------------------------------------------------------------------------------------------------
@@ -327,7 +220,9 @@ def solved(notebook: NotebookNode, path: Path) -> Iterator[str]:
 
 
 BOTH: list[Rule] = [
-    links, cell_lengths, typed_numbers, varying_numbers, alt_texts, heading_levels, executed, figures, size, markers,
+    links, anchors, days, measured_numbers, alt_texts, heading_levels, cell_lengths,
+    varying_numbers, tolerances, executed, figures, size, markers,
 ]  # fmt: skip
 LESSON: list[Rule] = [opening, first_code, ending, predictions, breakage, exercises, oracles, shipped_sweeps, *BOTH]
 SOLUTION: list[Rule] = [solution_opening, solved, *BOTH]
+NOT_YET: set[Rule] = {tolerances}  # what the lessons do not all keep yet; to hold it, take it out of here

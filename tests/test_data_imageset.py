@@ -76,19 +76,19 @@ def test_take(index, rows):
 
 
 @pytest.mark.parametrize(
-    ("index", "error"),
+    ("index", "error", "told"),
     [
-        ([6], IndexError),
-        ([-7], IndexError),
-        ([0.5], TypeError),
-        (3, ValueError),
-        ([[0]], ValueError),
-        (torch.tensor([True]), ValueError),
+        ([6], IndexError, "runs from 6 to 6, outside a set of 6 images"),
+        ([-7], IndexError, "runs from -7 to -7, outside a set of 6 images"),
+        ([0.5], TypeError, r"must be whole numbers, got torch\.float32"),
+        (3, ValueError, r"must be a list of positions, got shape \[\]"),
+        ([[0]], ValueError, r"must be a list of positions, got shape \[1, 1\]"),
+        (torch.tensor([True]), ValueError, "one entry per image: 1 for 6 images"),
     ],
     ids=str,
 )
-def test_take_refuses(index, error):
-    with pytest.raises(error):
+def test_take_refuses(index, error, told):
+    with pytest.raises(error, match=told):
         make().take(index)
 
 

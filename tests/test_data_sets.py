@@ -254,7 +254,7 @@ def test_read_idx_matches_torchvision(tmp_path):
     path.write_bytes(packaged("t10k-images-idx3-ubyte"))
     expected = read_image_file(str(path))
     assert torch.equal(torch.from_numpy(read_idx(path, ndim=3).copy()), expected)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="missing"):
         read_idx(tmp_path / "missing", ndim=3)
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import kernel_copies
@@ -117,3 +122,29 @@ def test_how_a_copy_ended_is_known():
         client.execute("import os; os._exit(3)")
         assert wait_for(process.poll, 20) == 3
         assert not manager.is_alive()
+
+
+def test_stop_ends_the_copies_alone():
+    """And not the workers of a sweep, which live on for the next one."""
+    other = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
+    other.start()
+    try:
+        with kernel(kernel_copies.launch) as (manager, _):
+            process = manager.provisioner.process
+            assert process.poll() is None
+            kernel_copies.stop()
+            assert process.wait() == -signal.SIGKILL
+            kernel_copies.stop()  # nothing is left to do
+        assert other.is_alive()
+    finally:
+        other.kill()
+        other.join()
+
+
+def test_stop_leaves_the_workers_of_a_sweep_alone():
+    """`pytest -n0 tests/test_sweep.py` ends after them; joblib's processes cannot be killed like Python's own."""
+    code = "import joblib, kernel_copies\nprint(joblib.Parallel(2)(joblib.delayed(abs)(-n) for n in range(2)))\n"
+    command = [sys.executable, "-c", code + "kernel_copies.stop()"]
+    environment = os.environ | {"PYTHONPATH": str(Path(kernel_copies.__file__).parent)}
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (run.stdout, run.returncode) == ("[0, 1]\n", 0), run.stderr

@@ -48,6 +48,7 @@ def root(tmp_path):
 def test_definitions_come_without_the_run(root, capsys):
     found = definitions("day99_test", "Point", "area", "SCALE", "halve", "table", root=root)
     assert found.Point().doubled() == pytest.approx(3.14159, abs=1e-4), "the last definition counts"
+    assert definitions("day99_test", "area", root=root).area(1) == pytest.approx(3.14159, abs=1e-4), "alone too"
     assert found.SCALE == 6
     assert found.halve(3) == 1.5
     assert found.table["area"] is found.area

@@ -6,22 +6,35 @@ import lesson_rules as rules
 import nbformat
 import pytest
 from lesson import NOTEBOOKS
+from lesson_outputs import MOST_WIDE, too_wide
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 LESSONS = sorted(NOTEBOOKS.glob("day*.ipynb"))
 SOLUTIONS = sorted(NOTEBOOKS.glob("solutions/day*.ipynb"))
 
 
+def held(every):
+    return [rule for rule in every if rule not in rules.NOT_YET]
+
+
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
-@pytest.mark.parametrize("rule", rules.LESSON, ids=lambda rule: rule.__name__)
+@pytest.mark.parametrize("rule", held(rules.LESSON), ids=lambda rule: rule.__name__)
 def test_a_lesson(path, rule):
     assert list(rule(nbformat.read(path, 4), path)) == []
 
 
 @pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
-@pytest.mark.parametrize("rule", rules.SOLUTION, ids=lambda rule: rule.__name__)
+@pytest.mark.parametrize("rule", held(rules.SOLUTION), ids=lambda rule: rule.__name__)
 def test_a_solution(path, rule):
     assert list(rule(nbformat.read(path, 4), path)) == []
+
+
+@pytest.mark.skipif(rules.tolerances in rules.NOT_YET, reason="wide tolerances are not all mended yet")
+def test_few_tolerances_are_wide():
+    """Each says why; and all of them together are few, or nobody reads the reasons."""
+    cells = [(path, *cell) for path in [*LESSONS, *SOLUTIONS] for cell in rules.code(nbformat.read(path, 4))]
+    wide = [f"{path.stem}, cell {number}: {too_wide(cell)}" for path, number, cell in cells if too_wide(cell)]
+    assert len(wide) <= MOST_WIDE, "\n".join(wide)
 
 
 def test_every_lesson_has_its_solutions():
@@ -67,7 +80,7 @@ def lesson():
         new_markdown_cell(OPENING),
         new_code_cell("import torch\n\nseed_everything(0)\nuse_style()"),
         new_markdown_cell("## First\n\nLook.\n\n> **Predict.** What?\n> And why?"),
-        new_code_cell("assert 1\nplt.plot([1])\nplt.show()", outputs=[IMAGE]),
+        new_code_cell("assert held\nplt.plot([1])\nplt.show()", outputs=[IMAGE]),
         new_markdown_cell("**What happened.** It held. `hint(\"...\")` helps."),
     ]
     for name in ("one", "two", "three"):
@@ -75,9 +88,9 @@ def lesson():
         cells.append(new_code_cell(f'def {name}():\n    ...\n\n\ncheck("day02.{name}", {name})'))
     cells += [
         new_markdown_cell("## Break it on purpose: a rate too high\n\n> **Predict.** And now?"),
-        new_code_cell("assert 2"),
+        new_code_cell("assert held"),
         new_markdown_cell("**What happened.** It broke.\n\n> **Predict.** Once more?"),
-        new_code_cell("torch.testing.assert_close(3, 3)"),
+        new_code_cell("torch.testing.assert_close(a, b)"),
         new_markdown_cell("**What happened.** It broke again."),
         new_markdown_cell(ENDING),
     ]
@@ -136,8 +149,18 @@ def meta(number, **metadata):
 
 
 def measured(notebook):
-    sub(3, "assert 1", 'assert 1\nprint(f"{count:.1f}", f"{share:3.0f} %")')(notebook)
+    sub(3, "assert held", 'assert held\nprint(f"{count:.1f}", f"{share:3.0f} %")')(notebook)
     meta(3, tolerance={"atol": 2.0})(notebook)
+
+
+def printed(text, **metadata):
+    """Let cell 3 print `text`, and give it the metadata."""
+
+    def change(notebook):
+        notebook.cells[3].outputs.append(new_output("stream", text=text))
+        notebook.cells[3].metadata.update(metadata)
+
+    return change
 
 
 STDERR = new_output("stream", name="stderr", text="UserWarning: old")
@@ -147,11 +170,26 @@ LESSON_FAULTS = [
     ("opening", sub(0, "Day 2", "Day 3"), "# Day 2: ...?"),
     ("opening", sub(0, "hold?", "hold"), "# Day 2: ...?"),
     ("opening", sub(0, "Running", "Walking"), "Reading: about N"),
+    ("opening", sub(0, "30 seconds", "60 seconds"), "under 60 seconds, not in under 30"),
     ("opening", sub(0, "- see\n", ""), "three or four aims"),
     ("opening", sub(0, "day01_a", "day01_other"), "no link to day01_a.ipynb"),
     ("first_code", sub(1, "seed_everything(0)", ""), "seed_everything("),
     ("shipped_sweeps", sub(1, "seed_everything(0)", "cache_folder('day02_width')"), "but the course ships []"),
     ("links", sub(2, "What?", "See [day 9](day09_x.ipynb)."), "day09_x.ipynb, which does not exist"),
+    ("links", sub(4, "It held.", '<a href="day09_x.ipynb">so</a>'), "day09_x.ipynb, which does not exist"),
+    ("links", sub(4, "It held.", "It held.\n\n[so]: day09_x.ipynb"), "day09_x.ipynb, which does not exist"),
+    ("links", sub(4, "It held.", "See [day 2](day01_a.ipynb)."), "called 'day 2' leads to day 1"),
+    ("anchors", sub(4, "It held.", "See [there](#Recaps)."), "a link to #Recaps, but no heading is called 'Recaps'"),
+    ("anchors", sub(4, "It held.", "See [there](#recap)."), "no heading is called 'recap'"),
+    ("anchors", sub(4, "It held.", "See [it](solutions/day02_b.ipynb#Day-2)."), "no heading is called 'Day 2'"),
+    ("days", sub(4, "It held.", "It held, as on day 40."), "cell 4: 'day 40', but the course has no day 40"),
+    ("days", sub(4, "It held.", "Days 1, 2 and 3 said so."), "no day 3"),
+    ("days", sub(4, "It held.", "Days 1 to\n4 said so."), "no day 4"),
+    ("days", sub(4, "It held.", "Day twenty-two says so."), "no day twenty-two"),
+    ("days", sub(4, "It held.", "Week 2 says so."), "no week 2"),
+    ("days", sub(4, "It held.", "The fourth week says so."), "no week fourth"),
+    ("days", sub(3, "assert held", "assert held  # as on day 3"), "cell 3: 'day 3', but the course has no day 3"),
+    ("days", sub(6, 'check("day02.one"', 'check("day03.one"'), "no day 03"),
     ("ending", sub(-1, "## Recap", "## Well"), "['Well', 'What to try next', 'References'], not ['Recap'"),
     ("ending", sub(-1, "## What to try next", "**What to try next**"), "the last headings are"),
     ("ending", sub(-1, "## References", "### References"), "the last headings are"),
@@ -172,8 +210,8 @@ LESSON_FAULTS = [
     ("predictions", sub(4, "**What", "## Second\n\n**What"), "cell 2: the prediction is never answered"),
     ("predictions", sub(4, "**What", "> **What"), "cell 4: a line that does not begin"),
     ("predictions", sub(4, "happened.**", "happened?**"), "cell 4: a line that does not begin"),
-    ("predictions", sub(3, "assert 1", "1"), "cell 2: no assert holds what happened"),
-    ("predictions", sub(14, "torch.testing.assert_close(3, 3)", "3"), "cell 13: no assert holds what happened"),
+    ("predictions", sub(3, "assert held", "1"), "cell 2: no assert holds what happened"),
+    ("predictions", sub(14, "torch.testing.assert_close(a, b)", "3"), "cell 13: no assert holds what happened"),
     ("breakage", sub(11, "## Break it on purpose: a", "## A"), "no experiment that fails"),
     ("breakage", sub(11, "## Break it on purpose", "### Break it on purpose"), "no experiment that fails"),
     ("breakage", sub(11, "Break it on purpose", "Break it"), "is not \"Break it on purpose"),
@@ -187,13 +225,23 @@ LESSON_FAULTS = [
     ("exercises", sub(6, ", one)", ", two)"), "cell 6 ends in"),
     ("exercises", sub(4, "hint", "help"), "not mentioned by the first exercise"),
     ("exercises", lambda nb: nb.cells.append(nb.cells.pop(4)), "not mentioned by the first exercise"),
-    ("oracles", sub(3, "assert 1", "1"), "2 asserts"),
+    ("oracles", sub(3, "assert held", "1"), "2 asserts"),
     ("oracles", sub(14, "assert_close", "close"), "2 asserts"),
-    ("cell_lengths", sub(3, "assert 1", "1\n" * 25), "27 lines"),
-    ("cell_lengths", sub(3, "assert 1", "1  # " + "long" * 30), "125 characters"),
-    ("typed_numbers", sub(4, "It held.", "It reached 97.8 % in the end."), "'97.8 %'"),
-    ("typed_numbers", sub(4, "It held.", "The loss is about 0.3."), "'loss is about 0.3'"),
+    ("oracles", sub(3, "assert held", "assert held\nassert True, 'so'"), "cell 3: an assert that cannot fail: True"),
+    ("oracles", sub(3, "assert held", "assert held\nassert (a > b, 'so')"), "cannot fail: (a > b, 'so')"),
+    ("oracles", sub(3, "assert held", "assert held\nassert a.b == a.b"), "an assert that cannot fail: a.b == a.b"),
+    ("oracles", sub(3, "assert held", "assert held\nassert held or 1"), "an assert that cannot fail: held or 1"),
+    ("cell_lengths", sub(3, "assert held", "1\n" * 25), "27 lines"),
+    ("cell_lengths", sub(3, "assert held", "1  # " + "long" * 30), "125 characters"),
+    ("measured_numbers", sub(4, "It held.", "It reached 97.8 % in the end."), "'reached 97.8 %'"),
+    ("measured_numbers", sub(4, "It held.", "The loss is about 0.3."), "'loss is about 0.3'"),
     ("varying_numbers", measured, "a tolerance, and yet {share:3.0f}"),
+    ("tolerances", printed("count: 3", tolerance={"rtol": 0.1}), "no decimal that it could apply to"),
+    ("tolerances", printed("ratio: 0.31", tolerance={"rtol": 10}), 'rtol 10 is above 0.25, and no "why"'),
+    ("tolerances", printed("right: 97.1 %", tolerance={"atol": 5}), 'atol 5 is above 4, and no "why"'),
+    ("tolerances", printed("right: 97.1", tolerance={"atol": 5}), "atol 5 is above 4"),
+    ("tolerances", printed("right: 0.971", tolerance={"atol": 0.05}), "atol 0.05 is above 0.04"),
+    ("tolerances", printed("0.9", tolerance={"atol": 1, "rtol": 1}, why=" "), "rtol 1 is above 0.25, atol 1 is above"),
     ("alt_texts", sub(4, "It held.", "![](a.png)"), "without alternative text"),
     ("alt_texts", sub(4, "It held.", '<img src="a.png">'), "without alternative text"),
     ("heading_levels", sub(2, "## First", "# First"), "not exactly one heading"),
@@ -206,6 +254,8 @@ LESSON_FAULTS = [
     ("figures", add(3, AXES), "<matplotlib"),
     ("figures", add(3, *[IMAGE] * 20), "21 figures"),
     ("markers", meta(3, tags=["nbval-skip"]), "does not say why"),
+    ("markers", sub(3, "assert held", "# NBVAL_IGNORE_OUTPUT\nassert held"), "does not say why"),
+    ("markers", sub(3, "assert held", "#NBVAL_SKIP\nassert held"), "does not say why"),
     ("markers", meta(3, tolerance=0.1), "tolerance"),
     ("markers", lambda nb: [c.metadata.update(tags=["nbval-skip"], why="x") for _, c in rules.code(nb)], "7 cells"),
 ]
@@ -234,6 +284,32 @@ def test_a_broken_rule_is_told(lesson_path, rule, fault, told):
 @pytest.mark.parametrize(("rule", "fault", "told"), SOLUTION_FAULTS)
 def test_a_broken_rule_is_told_of_a_solution(lesson_path, rule, fault, told):
     check_fault(rule, lesson_path.parent / "solutions" / lesson_path.name, solution(), fault, told)
+
+
+@pytest.mark.parametrize(
+    ("rule", "change"),
+    [
+        ("anchors", sub(4, "It held.", "See [it](#Exercise:-number-one-★☆☆) and [it](#First).")),
+        ("anchors", sub(4, "It held.", "See [it](#Exercise:-number-one-%E2%98%85%E2%98%86%E2%98%86).")),
+        ("anchors", sub(4, "It held.", "See [it](solutions/day02_b.ipynb#Day-2,-solved:-does-it-hold?).")),
+        ("links", sub(4, "It held.", "See [it](https://example.org/day99_x) and [day 1](day01_a.ipynb#First).")),
+        ("days", sub(4, "It held.", "On days 1 and 2 of week 1, 30 days a month, some day 1,000 things hold.")),
+        ("tolerances", printed("ratio: 0.31", tolerance={"rtol": 10}, why="of rounding errors")),
+        ("tolerances", printed("right: 97.1 %", tolerance={"atol": 4, "rtol": 0.25})),
+    ],
+)
+def test_what_is_allowed_is_not_told(lesson_path, rule, change):
+    allowed = lesson()
+    change(allowed)
+    assert list(getattr(rules, rule)(allowed, lesson_path)) == []
+
+
+def test_a_day_to_come_can_be_announced(lesson_path, monkeypatch):
+    told = lesson()
+    sub(4, "It held.", "Day 3 goes on.")(told)
+    assert list(rules.days(told, lesson_path))
+    monkeypatch.setattr("lesson_prose.ANNOUNCED", {3})
+    assert list(rules.days(told, lesson_path)) == []
 
 
 def test_a_lesson_too_large_is_told(lesson_path):

@@ -163,6 +163,7 @@ def image(number=1):
 DRAW = "from IPython.display import display\ndisplay({'image/png': 'aaaa', 'text/plain': '<figure>'}, raw=True)"
 STYLED = '<style scoped>td { color: red }</style><td style="color: red">0.501</td>'
 FRAME = "display({'text/html': '<td>%s</td>', 'text/plain': '%s'}, raw=True)"
+DIVIDED = [new_output("error", ename="ZeroDivisionError", evalue="division by zero", traceback=[])]
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 CELLS = {
     "a number that moved a little": (code("print(0.5003)", "0.5\n"), PASSED, ""),
@@ -174,6 +175,13 @@ CELLS = {
     "nothing to execute": (code("", count=None), PASSED, ""),
     "an error": (code("1 / 0"), FAILED, "ZeroDivisionError"),
     "an error less": (code("x = 1", **{"tags": ["raises-exception"]}), FAILED, "did not"),
+    "the expected error": (code("1 / 0", outputs=DIVIDED, tags=["raises-exception"]), PASSED, ""),
+    "an error with another text": (
+        code("raise ZeroDivisionError('by nothing')", outputs=DIVIDED, tags=["raises-exception"]), FAILED, "by nothing",
+    ),
+    "an error of another kind": (
+        code("raise ValueError('division by zero')", outputs=DIVIDED, tags=["raises-exception"]), FAILED, "ValueError",
+    ),
     "a new warning": (code("import warnings; warnings.warn('new')"), FAILED, "UserWarning: new"),
     "a stored warning": (
         code("x = 2", outputs=[new_output("stream", name="stderr", text="old warning")]), FAILED, "old warning",

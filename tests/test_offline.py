@@ -20,8 +20,13 @@ def test_no_connection_leaves_this_machine():
             datagrams.sendmsg([b"x"], [], 0, (ELSEWHERE, 80))
     with pytest.raises(socket.gaierror, match="no look-up of example"):
         socket.getaddrinfo("example.org", 80)
+    for look_up in (socket.gethostbyname, socket.gethostbyname_ex, socket.gethostbyaddr):
+        with pytest.raises(socket.gaierror, match="no look-up of example"):
+            look_up("example.org")
     with pytest.raises(socket.gaierror, match=f"no look-up of {ELSEWHERE}"):
         socket.gethostbyaddr(ELSEWHERE)
+    with pytest.raises(socket.gaierror, match=f"no look-up of {ELSEWHERE}"):
+        socket.getnameinfo((ELSEWHERE, 80), 0)
 
 
 def test_nor_from_a_process_started_here():
@@ -32,3 +37,5 @@ def test_nor_from_a_process_started_here():
 def test_loopback_stays():
     with socket.create_server(("127.0.0.1", 0)) as server:
         socket.create_connection(("localhost", server.getsockname()[1]), timeout=5).close()
+        assert socket.getnameinfo(server.getsockname(), socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0] == "127.0.0.1"
+    assert socket.gethostbyname("localhost") == "127.0.0.1"

@@ -92,6 +92,17 @@ def f(x, dim=1):
     return total
 '''
 CHANGED = "total = x.sum(dim=0) - 2.0"
+OTHER_CODE = """
+def g(x, y, on):
+    count = 0
+    while on and x > 3:
+        count += 2
+        x = torch.sub(x, y)
+    if x not in y or x is None:
+        y = -abs(torch.exp(x))
+    keep = True
+    return y ** 3, count // 2
+"""
 
 
 @pytest.mark.parametrize(
@@ -110,10 +121,34 @@ CHANGED = "total = x.sum(dim=0) - 2.0"
         ("if dim > 9:", "if dim >= 9:"),
         ("names = {'a': 1.5, 'b': x}", "names = {'a': x, 'b': 1.5}"),
         ("return total", "return -total"),
+        ("count = 0", "count = 1"),
+        ("count = 0", "count = -1"),
+        ("while on and x > 3:", "while not (on and x > 3):"),
+        ("while on and x > 3:", "while on or x > 3:"),
+        ("while on and x > 3:", "while on:"),
+        ("while on and x > 3:", "while on and x <= 3:"),
+        ("while on and x > 3:", "while on and x > 4:"),
+        ("while on and x > 3:", "(removed)"),
+        ("count += 2", "count -= 2"),
+        ("count += 2", "count = 2"),
+        ("count += 2", "(removed)"),
+        ("x = torch.sub(x, y)", "x = torch.sub(y, x)"),
+        ("if x not in y or x is None:", "if x in y or x is None:"),
+        ("if x not in y or x is None:", "if x not in y or x is not None:"),
+        ("if x not in y or x is None:", "(removed)"),
+        ("y = -abs(torch.exp(x))", "y = abs(torch.exp(x))"),
+        ("y = -abs(torch.exp(x))", "y = -abs(torch.log(x))"),
+        ("y = -abs(torch.exp(x))", "y = -abs(x)"),
+        ("keep = True", "keep = False"),
+        ("return (y ** 3, count // 2)", "return (count // 2, y ** 3)"),
+        ("return (y ** 3, count // 2)", "return (y * 3, count // 2)"),
+        ("return (y ** 3, count // 2)", "return (3 ** y, count // 2)"),
+        ("return (y ** 3, count // 2)", "return (y ** 3, count / 2)"),
     ],
 )
 def test_mutants_make_the_slips_of_learners(before: str, after: str) -> None:
-    assert f"{before}  ->  {after}" in [mutant.change for mutant in mutants(ast.parse(CODE).body[0])]
+    found = [mutant.change for code in (CODE, OTHER_CODE) for mutant in mutants(ast.parse(code).body[0])]
+    assert f"{before}  ->  {after}" in found
 
 
 def test_mutants_are_all_different_and_leave_signatures_docstrings_and_errors_alone() -> None:

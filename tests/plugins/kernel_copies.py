@@ -25,6 +25,7 @@ from typing import Any
 PRELOAD = ["ipykernel.kernelapp", "matplotlib.pyplot", "torch._dynamo"]  # the last is for optimizers
 BACKEND = "module://matplotlib_inline.backend_inline"  # read when Matplotlib is imported; a kernel would name the same
 POSSIBLE = sys.platform == "linux"  # where the system copies processes safely
+_started: list[BaseProcess] = []
 
 
 class KernelCopy:
@@ -75,15 +76,18 @@ def launch(cmd: list[str], *, env: dict[str, str], cwd: str | None = None, **_: 
     arguments = (cmd[cmd.index("-m") + 1 :], env, cwd or os.getcwd(), path, here)
     process = context.Process(target=_be_a_kernel, args=arguments)
     process.start()
+    _started.append(process)
     here.close()
     started.recv()  # until then its process group is ours, and would be killed with it
     return KernelCopy(process)
 
 
 def stop() -> None:
-    """Kill the kernels that an interrupted run has left; Python would wait for them."""
-    for process in multiprocessing.active_children():
-        process.kill()
+    """Kill the kernels that an interrupted run has left; Python would wait for them. Others' processes are theirs."""
+    while _started:
+        process = _started.pop()
+        if process.is_alive():
+            process.kill()
 
 
 def _be_a_kernel(arguments: list[str], environment: dict[str, str], cwd: str, path: list[str], ready: Connection):

@@ -27,9 +27,10 @@ def _refuse(event: str, arguments: tuple) -> None:
             return
         if not _is_here(_address(target[0])):
             raise OSError(errno.ENETUNREACH, f"the network is cut in tests: no connection to {target[0]}")
-    elif event == "socket.gethostbyaddr":
-        if arguments[0] not in HERE and not _is_here(_address(arguments[0])):
-            raise socket.gaierror(socket.EAI_AGAIN, f"the network is cut in tests: no look-up of {arguments[0]}")
+    elif event in ("socket.gethostbyaddr", "socket.getnameinfo"):
+        host = arguments[0] if event == "socket.gethostbyaddr" else arguments[0][0]
+        if host not in HERE and not _is_here(_address(host)):
+            raise socket.gaierror(socket.EAI_AGAIN, f"the network is cut in tests: no look-up of {host}")
     elif event in ("socket.getaddrinfo", "socket.gethostbyname"):
         host = arguments[0]
         if host is not None and host not in HERE and _address(host) is None:
