@@ -1,7 +1,8 @@
 """Which code made a result: a digest of a function and of all it uses that may change from one day to the next.
 
-Code written in a notebook or in a module of the user's is followed through every global it names. Of the package itself
-the parts that make results count as one piece: any change in them is a change. Installed libraries count by version.
+Code written in a notebook or in a module of the user's is followed through every global it names; a module that it uses
+by name (`import mine`) counts whole. Of the package itself the parts that make results count as one piece: any change in
+them is a change. Installed libraries count by version.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import dataclasses
 import dis
 import functools
 import hashlib
+import importlib
 import importlib.metadata
+import importlib.util
 import inspect
 import platform
 import sys
@@ -32,21 +35,26 @@ _SLOTS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 _DIGITS = 16  # of the digest, in hexadecimal: 64 bits
 
 
-def code_version(function: Callable[..., Any]) -> str:
+def code_version(function: Callable[..., Any], *, rounding: bool = True) -> str:
     """Return a digest of `function`, of what it calls and reads, and of the versions of Python and its libraries.
 
-    Followed are functions, classes and plain data that it names; comments, line numbers and names of files do not
-    count. Tensors and arrays count by their content.
+    Followed are functions, classes and plain data that it names, and what it uses of the user's own modules, which also
+    count by their source, imports within the function included. Comments, line numbers and names of files do not count.
+
+    Args:
+        function: any callable.
+        rounding: whether tensors of floats count by their content, to the last bit, as everything else does; if not,
+            by their dtype and shape alone, so that the digest is the same on processors that round differently.
 
     Raises:
-        TypeError: it uses a global object of which nobody can tell whether it has changed (an open file, a lock).
+        TypeError: it uses a global object that cannot be checked for changes (an open file, a lock).
 
     Example:
         >>> code_version(lambda config, seed: {"loss": 1.0}) == code_version(lambda config, seed: {"loss": 2.0})
         False
     """
     digest = hashlib.sha256(f"python {python_version()} torch {library_version('torch')}".encode())
-    for part in _Walk().parts(function, getattr(function, "__qualname__", repr(function))):
+    for part in _Walk(rounding).parts(function, getattr(function, "__qualname__", repr(function))):
         digest.update(part.encode() + b"\0")
     return digest.hexdigest()[:_DIGITS]
 
@@ -54,7 +62,8 @@ def code_version(function: Callable[..., Any]) -> str:
 class _Walk:
     """Goes through everything that is reached from one object, once."""
 
-    def __init__(self) -> None:
+    def __init__(self, rounding: bool = True) -> None:
+        self._rounding = rounding
         self._seen: dict[int, Any] = {}  # the objects too, so that no id is given out twice meanwhile
 
     def parts(self, value: Any, name: str) -> Iterator[str]:
@@ -68,7 +77,7 @@ class _Walk:
         self._seen[id(value)] = value
         yield f"{name} {type(value).__name__}"
         if isinstance(value, types.ModuleType):
-            yield _module(value.__name__)
+            yield _source_of(value) if _is_users_own(value) else _module(value.__name__)
         elif isinstance(value, functools.partial):
             yield from self._all(enumerate([value.func, *value.args]), name)
             yield from self._all(value.keywords.items(), name)
@@ -78,7 +87,7 @@ class _Walk:
         elif inspect.isroutine(value) or isinstance(value, type):
             value = inspect.unwrap(value) if callable(value) else value
             yield f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '')}"
-            if _is_library(value):
+            if is_library(value):
                 yield _module(value.__module__ or "builtins")
             elif isinstance(value, type):
                 yield from self._class(value, name)
@@ -96,15 +105,26 @@ class _Walk:
             yield from self.parts(value.__func__, name)
         elif isinstance(value, torch.Tensor):
             yield f"{value.dtype} {tuple(value.shape)}"
+            if value.is_floating_point() and not self._rounding:
+                return
             yield hashlib.sha256(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data).hexdigest()
         elif isinstance(value, torch.Generator):
             yield from self.parts(value.get_state(), name)
         elif hasattr(value, "__dict__") or dataclasses.is_dataclass(value):
-            yield from self.parts(type(value), f"{name}.class")
-            names = vars(value) if hasattr(value, "__dict__") else [field.name for field in dataclasses.fields(value)]
-            yield from self._all(((key, getattr(value, key)) for key in sorted(names)), name)
+            yield from self._object(value, name)
         else:
             yield self._content(value, name)
+
+    def _object(self, value: Any, name: str) -> Iterator[str]:
+        names = vars(value) if hasattr(value, "__dict__") else [field.name for field in dataclasses.fields(value)]
+        yield from self.parts(type(value), f"{name}.class")
+        try:
+            found = list(self._all(((key, getattr(value, key)) for key in sorted(names)), name))
+        except TypeError:
+            if not is_library(type(value)):
+                raise
+            found = [self._content(value, name)]  # a library's object, such as a table of pandas, as a whole
+        yield from found
 
     def _all(self, items: Any, name: str) -> Iterator[str]:
         for key, value in items:
@@ -130,7 +150,21 @@ class _Walk:
                 yield f"{variable} empty"
         for variable in sorted(_globals_named(code)):
             if variable in function.__globals__:
-                yield from self.parts(function.__globals__[variable], variable)
+                used = function.__globals__[variable]
+                yield from self.parts(used, variable)
+                yield from self._used_of(used, variable, code)
+        for module in _imported_within(code, function.__globals__.get("__package__") or ""):
+            yield from self.parts(module, module.__name__)
+            yield from self._used_of(module, module.__name__, code)
+
+    def _used_of(self, module: Any, name: str, code: types.CodeType) -> Iterator[str]:
+        """What `code` may use of a module of the user's: whatever it has under a name that occurs in the code."""
+        if isinstance(module, types.ModuleType) and _is_users_own(module):
+            for attribute in sorted(_names_in(code) & vars(module).keys()):
+                value = vars(module)[attribute]
+                if id(value) not in self._seen or isinstance(value, _PLAIN):
+                    yield from self.parts(value, f"{name}.{attribute}")
+                    yield from self._used_of(value, f"{name}.{attribute}", code)
 
     def _content(self, value: Any, name: str) -> str:
         import joblib
@@ -139,7 +173,7 @@ class _Walk:
             return str(joblib.hash(value))
         except Exception as error:
             raise TypeError(
-                f"cannot tell whether {name}, a {type(value).__name__}, has changed since the last run ({error}): "
+                f"{name}, a {type(value).__name__}, cannot be checked for changes since the last run ({error}): "
                 "make it inside the function, or pass what matters of it in the configuration"
             ) from error
 
@@ -164,16 +198,65 @@ def _globals_named(code: types.CodeType) -> set[str]:
     return found
 
 
-def _is_library(value: Any) -> bool:
+def _names_in(code: types.CodeType) -> set[str]:
+    inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+    return set(code.co_names).union(*map(_names_in, inner))
+
+
+def _imported_within(code: types.CodeType, package: str) -> Iterator[types.ModuleType]:
+    """The user's own modules that a function imports when it is called (and so may be imported now)."""
+    steps = list(dis.get_instructions(code))
+    for number, step in enumerate(steps):
+        if step.opname == "IMPORT_NAME":
+            level, names = (before.argval for before in steps[number - 2 : number])  # as `import` itself takes them
+            for name in (str(step.argval), *(f"{step.argval}.{inner}" for inner in names or ())):
+                yield from _users_modules(name, package, level)
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _imported_within(constant, package)
+
+
+def _users_modules(name: str, package: str, level: int) -> Iterator[types.ModuleType]:
+    """The module called `name`, and those that it lies in, where they are the user's own."""
+    try:
+        parts = importlib.util.resolve_name("." * level + name, package if level else None).split(".")
+        for end in range(1, len(parts) + 1):
+            spec = importlib.util.find_spec(".".join(parts[:end]))
+            if spec is None or _of_library(parts[0], spec.origin):
+                return
+            yield importlib.import_module(".".join(parts[:end]))
+    except Exception:  # no module, or one that cannot be imported: the run will say so
+        return
+
+
+def is_library(value: Any) -> bool:
     """Whether `value` is the package's, an installed library's or Python's own, and not written by the user."""
     name = getattr(value, "__module__", None) or "builtins"
     if name == "__main__" or name not in sys.modules:
         return False
-    top = name.partition(".")[0]
-    if top == PACKAGE or top in sys.stdlib_module_names or not (isinstance(value, type) or hasattr(value, "__code__")):
+    if not (isinstance(value, type) or hasattr(value, "__code__")):
         return True
-    file = getattr(sys.modules[name], "__file__", None) or ""
-    return any(part in ("site-packages", "dist-packages") for part in Path(file).parts)
+    return _of_library(name.partition(".")[0], getattr(sys.modules[name], "__file__", None))
+
+
+def _is_users_own(module: types.ModuleType) -> bool:
+    file = getattr(module, "__file__", None)
+    return module.__name__ != "__main__" and file is not None and not _of_library(module.__name__.partition(".")[0], file)
+
+
+def _of_library(top: str, file: str | None) -> bool:
+    if top == PACKAGE or top in sys.stdlib_module_names:
+        return True
+    return any(part in ("site-packages", "dist-packages") for part in Path(file or "").parts)
+
+
+def _source_of(module: types.ModuleType) -> str:
+    """A digest of a module's file as it lies there now, which is what another process would import."""
+    path = Path(str(module.__file__))
+    try:
+        return hashlib.sha256(_bare(path).encode()).hexdigest()
+    except (OSError, SyntaxError, ValueError):  # not Python's own text: a compiled module
+        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no file"
 
 
 def _module(name: str) -> str:

@@ -8,6 +8,8 @@ import numbers
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from nnlab_helpers.sweep.fingerprint import code_version, is_library
+
 Config = dict[str, Any]
 Grid = Mapping[str, Iterable[Any]] | Sequence[Mapping[str, Any]]
 
@@ -57,12 +59,19 @@ def configurations(grid: Grid) -> list[Config]:
 
 
 def described(value: Any, where: str = "the configuration") -> Any:
-    """Return `value` as JSON can hold it; functions and classes by module and name.
+    """Return `value` as JSON can hold it; functions and classes by module and name, those not of a library by code too.
 
     Raises:
         TypeError: it is an object of another kind.
+        ValueError: a text that no file can hold (half of a character).
     """
-    if isinstance(value, (str, bool, type(None))):
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{where} holds {value!r}, which is no whole text: it cannot be written to a file") from None
+        return value
+    if isinstance(value, (bool, type(None))):
         return value
     if isinstance(value, numbers.Integral):
         return int(value)
@@ -73,7 +82,8 @@ def described(value: Any, where: str = "the configuration") -> Any:
     if isinstance(value, (list, tuple)):
         return [described(item, where) for item in value]
     if callable(value) and hasattr(value, "__qualname__"):
-        return f"{value.__module__}.{value.__qualname__}"
+        name = f"{value.__module__}.{value.__qualname__}"
+        return name if is_library(value) else f"{name} {code_version(value)}"
     raise TypeError(
         f"{where} holds {value!r}, a {type(value).__name__}: use numbers, strings, lists, functions or classes, "
         "and build everything else from them inside `run`"

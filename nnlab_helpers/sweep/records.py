@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import nnlab_helpers
-from nnlab_helpers.files import replacing, user_folder
+from nnlab_helpers.files import check_writable, clear_leftovers, replacing, user_folder
 
 FORMAT = 1
 CACHE_VARIABLE = "NNLAB_CACHE"
@@ -98,7 +98,7 @@ class Records:
             record = record_from(self._path(key).read_text(encoding="utf-8"))
             if record is None:
                 return None
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             record = self._shipped.get(key)
             if record is None:
                 return None
@@ -109,8 +109,21 @@ class Records:
             return None
         return record
 
+    def prepare(self) -> None:
+        """Make the folder, so that it is known before the first run whether there is one. Raises: OSError."""
+        if self.folder is None:
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            check_writable(self.folder / "record.json")
+        except OSError as error:
+            what = f"no records can be kept in {self.folder} ({error.strerror or error}): name another folder as `cache`"
+            raise type(error)(error.errno, what) from error
+        for leftover in {path.name.rsplit(".", 2)[0][1:] for path in self.folder.glob(".*.tmp")}:
+            clear_leftovers(self.folder / leftover)
+
     def keep(self, record: Record) -> None:
-        """Write `record` to its file, whole or not at all."""
+        """Write `record` to its file, whole or not at all. Raises: OSError, which names the file."""
         if self.folder is None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
