@@ -70,6 +70,12 @@ class TestWords:
         model = Constant((torch.zeros(50, 3), 1))
         assert evaluate(model, [(X, Y)], loss=lambda out, y: F.cross_entropy(out[0], y)).keys() == {"loss"}
 
+    def test_the_images_are_not_blamed_for_the_labels(self):
+        """Tokens are whole numbers, and the weights are not: that is no mistake."""
+        model, tokens = nn.Sequential(nn.Embedding(9, 3), nn.Flatten()), torch.zeros(4, 1, dtype=torch.long)
+        with pytest.raises(RuntimeError, match="expected target dtype"):
+            evaluate(model, [(tokens, Y[:4].int())], step=lambda m, b: F.cross_entropy(m(b[0]), b[1]))
+
     @pytest.mark.parametrize("step", [None, lambda model, batch: F.cross_entropy(model(batch[0]), batch[1])])
     def test_batch_normalisation_of_one_sample(self, step):
         model = make_model(norm="batch")

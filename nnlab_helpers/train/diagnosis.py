@@ -12,6 +12,10 @@ from torch import Tensor, nn
 from nnlab_helpers.train.losses import BINARY, CLASSES, KnownLoss, broadcasts
 
 BROADCASTS = "Using a target size"  # begins PyTorch's warning of a loss whose arguments differ in shape
+# What layers say of an input of another type than their weights.
+OTHER_TYPE = re.compile(
+    "same dtype|Input type .* should be the same|input dtype|scalar type (Float|Half|BFloat|Double) but"
+)
 CALL = "take what you need in a step of your own: step=lambda model, batch: F.cross_entropy(model(batch[0])[0], ...)"
 
 
@@ -49,11 +53,12 @@ def of_batch(error: Exception, model: nn.Module, batch: Any) -> str | None:
         return None
     if "'indices'" in said:
         return f"x is {describe(x)}, and the model looks rows up by whole numbers (an embedding): give it x.long()"
-    if weight is not None and x.dtype != weight and "type" in said:
+    if weight is not None and x.dtype != weight and OTHER_TYPE.search(said):
         name = str(weight).removeprefix("torch.")
         convert = "x.float() / 255" if x.dtype == torch.uint8 else f"x.to(torch.{name})"
         return f"x is {describe(x)}, and the model computes in {name}: give it {convert}"
-    error.add_note(f"The batch began with {describe(x)}.")
+    if isinstance(error, RuntimeError):
+        error.add_note(f"The batch began with {describe(x)}.")
     return None
 
 
