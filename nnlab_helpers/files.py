@@ -59,6 +59,18 @@ def replacing(path: Path, *, binary: bool = False) -> Iterator[IO[Any]]:
             os.close(handle)
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """Return `path` with the home folder in place of a `~` at its beginning.
+
+    Raises:
+        FileNotFoundError: no home folder is known.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise FileNotFoundError(errno.ENOENT, "no home folder is known for the ~ in this path", str(path)) from error
+
+
 def check_writable(path: Path) -> None:
     """Raise the OSError that making the file for `replacing(path)` would end with, and leave nothing behind."""
     if path.is_dir():

@@ -20,6 +20,8 @@ WORDS = {
     "a column of floats": (X, Y[:, None].float(), CROSS, r"\[50, 1\].*y\.squeeze\(-1\)\.long\(\)"),
     "labels from 1": (X, Y + 1, CROSS, r"label 3 is out of range: for 3 outputs labels are 0 to 2\. Count from 0"),
     "negative labels": (X, Y - 1, CROSS, "label -1 is out of range"),
+    "float labels in a loss of ones own": (X, Y.float(), lambda o, y: CROSS(o, y), r"of float32.*y\.long\(\)"),
+    "one-hot labels in a loss of ones own": (X, F.one_hot(Y, 3), lambda o, y: CROSS(o, y), r"y\.argmax\(dim=1\)"),
     "too few labels": (X, Y[:20], CROSS, r"\[20\].*the loss needs \[50\]"),
     "labels in a list": (X, Y.tolist(), CROSS, r"targets are a list of 50.*torch\.as_tensor"),
     "bytes": ((X * 9).byte(), Y, CROSS, r"x is a tensor \[50, 6\] of uint8.*x\.float\(\) / 255"),
@@ -43,6 +45,14 @@ class TestWords:
             fit(model, [(x, y)], epochs=1, optimizer=sgd(model), loss=loss)
         with pytest.raises(ValueError, match=says):
             evaluate(model, [(x, y)], loss=loss)
+
+    def test_one_output_under_cross_entropy(self):
+        with pytest.raises(ValueError, match=r"output is \[50\], and a loss over classes needs logits \[N, C\]"):
+            evaluate(nn.Sequential(nn.Linear(6, 1), nn.Flatten(0)), [(X, Y)])
+
+    def test_labels_out_of_range_in_a_step_of_ones_own(self):
+        with pytest.raises(ValueError, match=r"label [34] is out of range"):
+            evaluate(make_model(), [(X, Y + 2)], step=lambda m, b: F.cross_entropy(m(b[0]), b[1]))
 
     def test_images_for_a_convolution(self):
         for images, says in (

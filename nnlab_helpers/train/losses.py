@@ -18,7 +18,9 @@ CLASSES = {"cross_entropy": nn.CrossEntropyLoss, "nll_loss": nn.NLLLoss}
 BINARY = {"binary_cross_entropy_with_logits": nn.BCEWithLogitsLoss, "binary_cross_entropy": nn.BCELoss}
 ELEMENTS = {  # a difference for each number of the output
     "mse_loss": nn.MSELoss, "l1_loss": nn.L1Loss, "smooth_l1_loss": nn.SmoothL1Loss, "huber_loss": nn.HuberLoss,
-    "poisson_nll_loss": nn.PoissonNLLLoss, "soft_margin_loss": nn.SoftMarginLoss,
+    "poisson_nll_loss": nn.PoissonNLLLoss, "gaussian_nll_loss": nn.GaussianNLLLoss, "kl_div": nn.KLDivLoss,
+    "hinge_embedding_loss": nn.HingeEmbeddingLoss, "soft_margin_loss": nn.SoftMarginLoss,
+    "multilabel_soft_margin_loss": nn.MultiLabelSoftMarginLoss,
 }  # fmt: skip
 IGNORED = -100  # the label that PyTorch leaves out unless told otherwise
 
