@@ -189,7 +189,7 @@ def _in_words(path: Path, name: str) -> Iterator[None]:
 class GeneratorState:
     """The random generators of a plain `DataLoader` and its samplers, as a part that a checkpoint can hold."""
 
-    kind = "DataLoader"  # what a learner knows it by
+    known_as = "DataLoader"  # what a learner knows it by
 
     def __init__(self, generators: list[torch.Generator]) -> None:
         """Keep the generators."""
