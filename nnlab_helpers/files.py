@@ -59,11 +59,25 @@ def replacing(path: Path, *, binary: bool = False) -> Iterator[IO[Any]]:
             os.close(handle)
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """Return `path` with the home folder in place of a `~` at its beginning.
+
+    Raises:
+        FileNotFoundError: no home folder is known.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise FileNotFoundError(errno.ENOENT, "no home folder is known for the ~ in this path", str(path)) from error
+
+
 def check_writable(path: Path) -> None:
-    """Raise the OSError that writing `path` would end with, and write nothing."""
+    """Raise the OSError that making the file for `replacing(path)` would end with, and leave nothing behind."""
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "is a folder, not a file", str(path))
-    tempfile.TemporaryFile(dir=path.resolve().parent).close()
+    handle, temporary = _own_file(path.resolve())
+    os.close(handle)
+    os.unlink(temporary)
 
 
 def clear_leftovers(path: Path) -> None:

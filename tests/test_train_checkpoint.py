@@ -276,3 +276,5 @@ def test_the_home_folder(tmp_path, monkeypatch):
     assert len(resumed) == 2
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["one.pt", "two.pt"]
     assert not list((tmp_path / "elsewhere").iterdir())
+    with pytest.raises(FileNotFoundError, match="no home folder is known"):
+        save_checkpoint("~no-such-user/run.pt", model)

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.optim import lr_scheduler
+from torch.utils.data import DataLoader, IterableDataset
 from training import X, Y, batches_of, make_model, sgd, weights
 
 from nnlab_helpers.train import EarlyStopping, fit, load_checkpoint
@@ -111,6 +112,13 @@ class TestInterrupt:
         )  # fmt: skip
         assert history.best_epoch == 1
         assert all(torch.equal(value, seen[0][name]) for name, value in model.state_dict().items())
+
+
+class Unending(IterableDataset):
+    """Samples whose number nobody knows beforehand."""
+
+    def __iter__(self):
+        return zip(X, Y, strict=True)
 
 
 class TestMistakes:
@@ -246,7 +254,7 @@ class TestMistakes:
     def test_a_scheduler_with_too_few_steps(self, kind, per, accumulate, needed, tmp_path):
         """Five batches, three epochs: known before the first one, also when the run goes on."""
 
-        def run(steps, epochs=3, loader=None, **kwargs):
+        def run(steps, epochs=3, loader=None, changes=False, **kwargs):
             model = make_model()
             optimizer = sgd(model)
             scheduler = lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=steps - (1 if kind[:6] == "second" else 0))
@@ -258,17 +266,20 @@ class TestMistakes:
             before = weights(model)
             try:
                 return fit(
-                    model, loader or batches_of(X, Y, 10), epochs=epochs, optimizer=optimizer, scheduler=scheduler,
-                    scheduler_per=per, accumulate=accumulate, **kwargs,
+                    model, batches_of(X, Y, 10) if loader is None else loader, epochs=epochs, optimizer=optimizer,
+                    scheduler=scheduler, scheduler_per=per, accumulate=accumulate, **kwargs,
                 )  # fmt: skip
             except ValueError:
-                assert torch.equal(weights(model), before)
+                assert torch.equal(weights(model), before) is not changes
                 raise
 
         with pytest.raises(
             ValueError, match=rf"ends after {needed - 1} steps, and this run takes {needed} .*total_steps"
         ):
             run(needed - 1)
+        if per == "step":  # a loader that does not know its length: PyTorch says so once it happens
+            with pytest.raises(ValueError, match="Tried to step"):
+                run(needed - 1, loader=DataLoader(Unending(), batch_size=10), changes=True)
         assert len(run(needed, checkpoint=tmp_path / "run.pt")) == 3
         with pytest.raises(ValueError, match=f"ends after {needed} steps"):
             run(needed, epochs=4, checkpoint=tmp_path / "run.pt", resume=True)

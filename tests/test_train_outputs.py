@@ -76,7 +76,10 @@ class TestOneOutputPerSample:
 OWN = {
     "arithmetic": lambda o, y: ((o - y) ** 2).mean(),
     "arithmetic turned round": lambda o, y: (y.float() - 2 * o).abs().mean(),
+    "cross-entropy by hand": lambda o, y: -torch.where(y > 0.5, F.logsigmoid(o), F.logsigmoid(-o)).mean(),
+    "arguments by name": lambda o, y: F.smooth_l1_loss(input=o, target=y),
     "a function within": lambda o, y: F.mse_loss(o, y),
+    "a variance too": lambda o, y: F.gaussian_nll_loss(o, y, torch.ones_like(o)),
     "another within": lambda o, y: F.soft_margin_loss(o, 2 * y - 1),
 }
 
@@ -86,7 +89,8 @@ class TestBroadcasting:
         "loss",
         [
             F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss, F.poisson_nll_loss, nn.MSELoss(), nn.L1Loss(),
-            nn.SmoothL1Loss(), nn.HuberLoss(), partial(F.huber_loss, delta=2.0), *OWN.values(),
+            nn.SmoothL1Loss(), nn.HuberLoss(), nn.KLDivLoss(reduction="batchmean"), nn.HingeEmbeddingLoss(),
+            nn.MultiLabelSoftMarginLoss(), partial(F.huber_loss, delta=2.0), *OWN.values(),
         ],
     )  # fmt: skip
     @pytest.mark.parametrize("flat", ["targets", "output"])

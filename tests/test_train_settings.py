@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 from torch.optim import lr_scheduler as lrs
+from torch.utils.data import DataLoader, TensorDataset
 from training import X, Y, make_model, weights
 
 from nnlab_helpers.data import TensorLoader
@@ -154,6 +155,9 @@ def test_another_seed_of_the_loader(tmp_path):
     run(tmp_path / "run.pt", loader=loader(3))
     with pytest.raises(ValueError, match=r"the train_loader is not the one.*seed: 3 then, 4 now"):
         run(tmp_path / "run.pt", loader=loader(4), epochs=4, resume=True)
+    plain = DataLoader(TensorDataset(X, Y), generator=torch.Generator())
+    with pytest.raises(ValueError, match="it was a TensorLoader, and now it is a DataLoader"):
+        run(tmp_path / "run.pt", loader=plain, epochs=4, resume=True)
     run(tmp_path / "run.pt", loader=loader(3), epochs=4, resume=True)
 
 

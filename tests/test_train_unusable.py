@@ -18,6 +18,7 @@ class TestUnusable:
         ("make", "error"),
         [
             (lambda folder: folder, IsADirectoryError),
+            (lambda folder: folder / ("x" * 250), OSError),  # the name is too long for the file beside it
             (lambda folder: (folder / "file").write_text("x") and folder / "file" / "run.pt", OSError),
             (lambda folder: (folder / "file").write_text("x") and folder / "file" / "deep" / "run.pt", OSError),
         ],

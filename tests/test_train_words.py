@@ -20,6 +20,8 @@ WORDS = {
     "a column of floats": (X, Y[:, None].float(), CROSS, r"\[50, 1\].*y\.squeeze\(-1\)\.long\(\)"),
     "labels from 1": (X, Y + 1, CROSS, r"label 3 is out of range: for 3 outputs labels are 0 to 2\. Count from 0"),
     "negative labels": (X, Y - 1, CROSS, "label -1 is out of range"),
+    "float labels in a loss of ones own": (X, Y.float(), lambda o, y: CROSS(o, y), r"of float32.*y\.long\(\)"),
+    "one-hot labels in a loss of ones own": (X, F.one_hot(Y, 3), lambda o, y: CROSS(o, y), r"y\.argmax\(dim=1\)"),
     "too few labels": (X, Y[:20], CROSS, r"\[20\].*the loss needs \[50\]"),
     "labels in a list": (X, Y.tolist(), CROSS, r"targets are a list of 50.*torch\.as_tensor"),
     "bytes": ((X * 9).byte(), Y, CROSS, r"x is a tensor \[50, 6\] of uint8.*x\.float\(\) / 255"),
@@ -43,6 +45,14 @@ class TestWords:
             fit(model, [(x, y)], epochs=1, optimizer=sgd(model), loss=loss)
         with pytest.raises(ValueError, match=says):
             evaluate(model, [(x, y)], loss=loss)
+
+    def test_one_output_under_cross_entropy(self):
+        with pytest.raises(ValueError, match=r"output is \[50\], and a loss over classes needs logits \[N, C\]"):
+            evaluate(nn.Sequential(nn.Linear(6, 1), nn.Flatten(0)), [(X, Y)])
+
+    def test_labels_out_of_range_in_a_step_of_ones_own(self):
+        with pytest.raises(ValueError, match=r"label [34] is out of range"):
+            evaluate(make_model(), [(X, Y + 2)], step=lambda m, b: F.cross_entropy(m(b[0]), b[1]))
 
     def test_images_for_a_convolution(self):
         for images, says in (
@@ -69,6 +79,12 @@ class TestWords:
     def test_a_loss_that_takes_what_the_model_returns(self):
         model = Constant((torch.zeros(50, 3), 1))
         assert evaluate(model, [(X, Y)], loss=lambda out, y: F.cross_entropy(out[0], y)).keys() == {"loss"}
+
+    def test_the_images_are_not_blamed_for_the_labels(self):
+        """Tokens are whole numbers, and the weights are not: that is no mistake."""
+        model, tokens = nn.Sequential(nn.Embedding(9, 3), nn.Flatten()), torch.zeros(4, 1, dtype=torch.long)
+        with pytest.raises(RuntimeError, match="expected target dtype"):
+            evaluate(model, [(tokens, Y[:4].int())], step=lambda m, b: F.cross_entropy(m(b[0]), b[1]))
 
     @pytest.mark.parametrize("step", [None, lambda model, batch: F.cross_entropy(model(batch[0]), batch[1])])
     def test_batch_normalisation_of_one_sample(self, step):

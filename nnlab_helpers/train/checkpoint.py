@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.serialization import get_unsafe_globals_in_checkpoint
 
-from nnlab_helpers.files import replacing
+from nnlab_helpers.files import expanded, replacing
 from nnlab_helpers.train.rng import random_state, set_random_state
 from nnlab_helpers.train.settings import differences, kind_of, settings_of
 from nnlab_helpers.train.wrappers import put_state, state_of, weights_of
@@ -62,7 +62,7 @@ def made_of(parts: Mapping[str, Any]) -> dict[str, Any]:
 
 def write_checkpoint(path: str | os.PathLike[str], model: nn.Module, parts: Mapping[str, Any], made: Any) -> None:
     """Write a checkpoint of parts that were made with `made`, which they need no longer show."""
-    target = Path(path).expanduser()
+    target = expanded(path)
     if taken := [name for name in parts if name in OWN]:
         raise ValueError(f"a checkpoint keeps {', '.join(taken)} itself: give your part another name")
     content = {"format": FORMAT, "model": weights_of(model), "random_state": random_state(_device(model)), "made": made}
@@ -107,7 +107,7 @@ def load_checkpoint(path: str | os.PathLike[str], model: nn.Module | None = None
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read and check a file; return what is in it. Raises as `load_checkpoint`."""
-    target = Path(path).expanduser()
+    target = expanded(path)
     if not target.is_file():
         raise FileNotFoundError(f"no checkpoint at {target}")
     data = target.read_bytes()
@@ -139,7 +139,7 @@ def bring_back(
     path: str | os.PathLike[str], content: dict[str, Any], model: nn.Module | None, parts: Mapping[str, Any]
 ) -> None:
     """Bring `model` and `parts` to the state in `content`, all or none. Raises as `load_checkpoint`."""
-    target = Path(path).expanduser()
+    target = expanded(path)
     parts = {name: part for name, part in parts.items() if part is not None}
     if missing := [name for name in parts if content.get(name) is None]:
         raise ValueError(f"the checkpoint {target} holds no {', '.join(missing)}: it was saved by another kind of run")
@@ -188,6 +188,8 @@ def _in_words(path: Path, name: str) -> Iterator[None]:
 
 class GeneratorState:
     """The random generators of a plain `DataLoader` and its samplers, as a part that a checkpoint can hold."""
+
+    known_as = "DataLoader"  # what a learner knows it by
 
     def __init__(self, generators: list[torch.Generator]) -> None:
         """Keep the generators."""

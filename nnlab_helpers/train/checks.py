@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -92,9 +92,13 @@ def check_scheduler(scheduler: Any, scheduler_per: str, optimizer: torch.optim.O
 
 def check_steps(scheduler: Any, per: str, loader: Iterable[Any], epochs: int, accumulate: int, done: int) -> None:
     """A scheduler that has taken `done` steps and ends after some must last for the `epochs` still to come."""
-    if per == "step" and not isinstance(loader, Sized):
-        return  # how many there will be is not known
-    needed = done + epochs * (-(-len(loader) // accumulate) if per == "step" else 1)  # type: ignore[arg-type]
+    updates = 1
+    if per == "step":
+        try:
+            updates = -(-len(loader) // accumulate)  # type: ignore[arg-type]
+        except TypeError:
+            return  # how many there will be is not known
+    needed = done + epochs * updates
     limit = _limit(scheduler)
     if limit is not None and needed > limit:
         raise ValueError(

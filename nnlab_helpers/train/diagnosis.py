@@ -12,6 +12,12 @@ from torch import Tensor, nn
 from nnlab_helpers.train.losses import BINARY, CLASSES, KnownLoss, broadcasts
 
 BROADCASTS = "Using a target size"  # begins PyTorch's warning of a loss whose arguments differ in shape
+# What layers say of an input of another type than their weights.
+OTHER_TYPE = re.compile(
+    "same dtype|Input type .* should be the same|input dtype|scalar type (Float|Half|BFloat|Double) but"
+)
+# What a loss over classes says of labels, also within a function of one's own.
+LABELS = re.compile("expected target dtype|Target -?[0-9]+ is out of bounds|multi-target|with class probabilities, got")
 CALL = "take what you need in a step of your own: step=lambda model, batch: F.cross_entropy(model(batch[0])[0], ...)"
 
 
@@ -36,6 +42,8 @@ def of_batch(error: Exception, model: nn.Module, batch: Any) -> str | None:
             "batch normalisation cannot learn from a batch of one sample, which has no spread (mostly it is the last "
             "of an epoch): make the training loader with drop_last=True, or with another batch_size"
         )
+    if out := re.match(r"Target (-?\d+) is out of bounds", said):
+        return f"label {out[1]} is out of range: labels count from 0, and are below the number of the model's outputs"
     if "device-side assert" in said:
         return (
             "the GPU stopped at an index out of range, mostly a label below 0, or not below the number of outputs: "
@@ -49,11 +57,12 @@ def of_batch(error: Exception, model: nn.Module, batch: Any) -> str | None:
         return None
     if "'indices'" in said:
         return f"x is {describe(x)}, and the model looks rows up by whole numbers (an embedding): give it x.long()"
-    if weight is not None and x.dtype != weight and "type" in said:
+    if weight is not None and x.dtype != weight and OTHER_TYPE.search(said):
         name = str(weight).removeprefix("torch.")
         convert = "x.float() / 255" if x.dtype == torch.uint8 else f"x.to(torch.{name})"
         return f"x is {describe(x)}, and the model computes in {name}: give it {convert}"
-    error.add_note(f"The batch began with {describe(x)}.")
+    if isinstance(error, RuntimeError):
+        error.add_note(f"The batch began with {describe(x)}.")
     return None
 
 
@@ -63,7 +72,7 @@ def of_loss(error: Exception | None, loss: KnownLoss, output: Any, y: Any) -> st
         return f"the model returned {describe(output)}, where the loss needs one tensor: {CALL}"
     if not isinstance(y, Tensor):
         return f"the targets are {describe(y)}, where the loss needs a tensor: torch.as_tensor(y)"
-    if loss.name in CLASSES:
+    if loss.name in CLASSES or LABELS.search(str(error)):
         return _of_labels(loss, output, y)
     if loss.name in BINARY and not y.is_floating_point():
         return f"the targets are {describe(y)}, whole numbers, and a binary cross-entropy needs floats: y.float()"
@@ -77,6 +86,8 @@ def of_loss(error: Exception | None, loss: KnownLoss, output: Any, y: Any) -> st
 
 def _of_labels(loss: KnownLoss, output: Tensor, y: Tensor) -> str | None:
     """What is wrong with labels for a loss over classes, logits `[N, C, ...]` and labels `[N, ...]`."""
+    if output.ndim < 2:
+        return f"the model's output is {list(output.shape)}, and a loss over classes needs logits [N, C]"
     expected = [len(output), *output.shape[2:]]  # [N], of images [N, H, W]
     came = f"the labels are a tensor {list(y.shape)} of {str(y.dtype).removeprefix('torch.')}"
     if y.shape == output.shape and not y.is_floating_point() and output.ndim > 1:

@@ -101,12 +101,12 @@ def failure(hook: Any, event: Event, error: Exception) -> str:
     """What to say of a hook that failed: which, when, why and where."""
     owner = getattr(hook, "__self__", hook)
     name = getattr(owner, "__name__", type(owner).__name__)
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    when = "at the end" if event.moment == "end" else f"after update {event.update} in epoch {event.epoch}"
-    return (
-        f"the hook {name} failed {when}, with {type(error).__name__}: {error} ({place.filename}, line {place.lineno}). "
-        "It is left out from here on, and training goes on without it"
-    )
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    when, rest = f"after update {event.update} in epoch {event.epoch}", "training goes on without it"
+    if event.moment == "end":
+        when, rest = "at the end", "the run is complete all the same"
+    why = f"{type(error).__name__}: {error} ({last.filename}, {last.lineno})"
+    return f"the hook {name} failed {when}, with {why}; {rest}"
 
 
 @contextmanager

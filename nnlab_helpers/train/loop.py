@@ -134,7 +134,7 @@ def fit(
         history = History(monitor=early_stopping.monitor, mode=early_stopping.mode)
     parts = {"optimizer": optimizer, "scheduler": scheduler, "scaler": scaler, "early_stopping": early_stopping}
     parts |= {"train_loader": loader_state(train_loader), "val_loader": loader_state(val_loader)}
-    made, content, done = made_of(parts), None, 0 if scheduler is None else steps_done(scheduler.state_dict())
+    made, content, done = made_of(parts), None, steps_done(getattr(scheduler, "state_dict", dict)())
     if checkpoint is not None:
         checkpoint = usable(checkpoint)
         if resume and checkpoint.exists():

@@ -18,7 +18,9 @@ CLASSES = {"cross_entropy": nn.CrossEntropyLoss, "nll_loss": nn.NLLLoss}
 BINARY = {"binary_cross_entropy_with_logits": nn.BCEWithLogitsLoss, "binary_cross_entropy": nn.BCELoss}
 ELEMENTS = {  # a difference for each number of the output
     "mse_loss": nn.MSELoss, "l1_loss": nn.L1Loss, "smooth_l1_loss": nn.SmoothL1Loss, "huber_loss": nn.HuberLoss,
-    "poisson_nll_loss": nn.PoissonNLLLoss, "soft_margin_loss": nn.SoftMarginLoss,
+    "poisson_nll_loss": nn.PoissonNLLLoss, "gaussian_nll_loss": nn.GaussianNLLLoss, "kl_div": nn.KLDivLoss,
+    "hinge_embedding_loss": nn.HingeEmbeddingLoss, "soft_margin_loss": nn.SoftMarginLoss,
+    "multilabel_soft_margin_loss": nn.MultiLabelSoftMarginLoss,
 }  # fmt: skip
 IGNORED = -100  # the label that PyTorch leaves out unless told otherwise
 
@@ -122,18 +124,15 @@ class NoBroadcast(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call `func`, and look at what it makes of its arguments."""
-        given = [a for a in args if isinstance(a, Tensor) and a.ndim]
-        output, target = given if len(given) == 2 else (None, None)
-        if output is None or target is None or output.requires_grad == target.requires_grad:
-            return func(*args, **(kwargs or {}))
-        if target.requires_grad:
-            output, target = target, output
-        unlike = may_broadcast(output, target)
-        if unlike and getattr(func, "__name__", "") in ELEMENTS:
-            raise ValueError(broadcasts(output.shape, target.shape))
+        given = [a for a in (*args, *(kwargs or {}).values()) if isinstance(a, Tensor) and a.ndim]
+        outputs, targets = ([a for a in given if a.requires_grad == grad] for grad in (True, False))
+        pairs = [(o, y) for o in outputs for y in targets if may_broadcast(o, y)]
+        if pairs and getattr(func, "__name__", "") in ELEMENTS:
+            raise ValueError(broadcasts(pairs[0][0].shape, pairs[0][1].shape))
         result = func(*args, **(kwargs or {}))
-        if unlike and isinstance(result, Tensor) and result.numel() > max(output.numel(), target.numel()):
-            raise ValueError(broadcasts(output.shape, target.shape))
+        for output, y in pairs:
+            if isinstance(result, Tensor) and result.numel() > max(output.numel(), y.numel()):
+                raise ValueError(broadcasts(output.shape, y.shape))
         return result
 
 

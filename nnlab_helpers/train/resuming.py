@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from nnlab_helpers.files import check_writable
+from nnlab_helpers.files import check_writable, expanded
 from nnlab_helpers.train.checkpoint import read_checkpoint, write_checkpoint
 from nnlab_helpers.train.history import Row
 
@@ -21,7 +21,7 @@ def usable(path: str | os.PathLike[str]) -> Path:
     Raises:
         OSError: it cannot be written.
     """
-    target = Path(path).expanduser()
+    target = expanded(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     check_writable(target)
     return target

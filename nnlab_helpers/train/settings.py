@@ -22,7 +22,7 @@ UNKNOWN = object()
 def kind_of(part: Any) -> str:
     """The class of a part; of a sequence of schedulers, those in it too."""
     inner = ", ".join(kind_of(scheduler) for scheduler in getattr(part, "_schedulers", []))
-    return type(part).__name__ + (f"({inner})" if inner else "")
+    return getattr(part, "known_as", type(part).__name__) + (f"({inner})" if inner else "")
 
 
 def settings_of(part: Any) -> dict[str, Any]:
