@@ -114,7 +114,7 @@ def numbered(notebook):
 @pytest.fixture
 def lesson_path(tmp_path):
     nbformat.write(lesson(), tmp_path / "day02_b.ipynb")
-    (tmp_path / "day01_a.ipynb").touch()
+    nbformat.write(new_notebook(), tmp_path / "day01_a.ipynb")
     (tmp_path / "solutions").mkdir()
     nbformat.write(solution(), tmp_path / "solutions" / "day02_b.ipynb")
     return tmp_path / "day02_b.ipynb"
@@ -225,6 +225,8 @@ LESSON_FAULTS = [
     ("exercises", sub(6, ", one)", ", two)"), "cell 6 ends in"),
     ("exercises", sub(4, "hint", "help"), "not mentioned by the first exercise"),
     ("exercises", lambda nb: nb.cells.append(nb.cells.pop(4)), "not mentioned by the first exercise"),
+    ("exercises", sub(4, "It held.", 'It held: `hint("day02.four")`.'), "day02.four is spoken of, but"),
+    ("exercises", sub(4, "It held.", 'It held: `hint("day01.four")`.'), "day01.four is spoken of, but"),
     ("oracles", sub(3, "assert held", "1"), "2 asserts"),
     ("oracles", sub(14, "assert_close", "close"), "2 asserts"),
     ("oracles", sub(3, "assert held", "assert held\nassert True, 'so'"), "cell 3: an assert that cannot fail: True"),
