@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 
 import nbformat
@@ -85,8 +86,11 @@ def ending(notebook: NotebookNode, path: Path) -> Iterator[str]:
     if not references:
         yield "no references"
     for reference in references:
-        if not re.search(r"\b(1[89]|20)\d\d\b", reference):
+        years = re.findall(r"\b(?:1[89]|20)\d\d\b", reference)
+        if not years:
             yield f"a reference without a year: {reference.strip()[:60]!r}"
+        elif min(map(int, years)) > date.today().year:
+            yield f"a reference from the future: {reference.strip()[:60]!r}"
 
 
 # What happens in between -------------------------------------------------------------------------------------------
