@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 
+import nbformat
 from lesson_cells import asserts, code, empty_asserts, prose
 from lesson_outputs import executed, figures, markers, size, tolerances, varying_numbers
 from lesson_prose import alt_texts, anchors, days, heading_levels, links, measured_numbers
@@ -84,8 +86,11 @@ def ending(notebook: NotebookNode, path: Path) -> Iterator[str]:
     if not references:
         yield "no references"
     for reference in references:
-        if not re.search(r"\b(1[89]|20)\d\d\b", reference):
+        years = re.findall(r"\b(?:1[89]|20)\d\d\b", reference)
+        if not years:
             yield f"a reference without a year: {reference.strip()[:60]!r}"
+        elif min(map(int, years)) > date.today().year:
+            yield f"a reference from the future: {reference.strip()[:60]!r}"
 
 
 # What happens in between -------------------------------------------------------------------------------------------
@@ -166,8 +171,19 @@ def exercises(notebook: NotebookNode, path: Path) -> Iterator[str]:
         parts = re.fullmatch(rf'check\("{path.stem[:5]}\.(\w+)", (\w+)\)', call)
         if not parts or parts[1].replace("_", "") != parts[2].replace("_", "").lower():  # lenet64 may be LeNet64
             yield f'cell {number} ends in {call!r}, not in check("{path.stem[:5]}.name", name)'
+    for name in re.findall(r'\b(?:hint|check)\("(day\d\d\.\w+)"\)?', "\n".join(cell.source for cell in notebook.cells)):
+        if name not in asked(notebook) and not any(
+            name in asked(nbformat.read(other, 4)) for other in path.parent.glob(f"{name[:5]}_*.ipynb") if other != path
+        ):
+            yield f"{name} is spoken of, but no lesson asks it"
     if at and not any('hint("' in cell.source for cell in notebook.cells[: at[0] + 2]):
         yield 'hint("...") is not mentioned by the first exercise'
+
+
+def asked(notebook: NotebookNode) -> set[str]:
+    """The exercises that a lesson checks."""
+    source = "\n".join(cell.source for _, cell in code(notebook))
+    return set(re.findall(r'^check\("(day\d\d\.\w+)"', source, re.MULTILINE))
 
 
 def oracles(notebook: NotebookNode, path: Path) -> Iterator[str]:
