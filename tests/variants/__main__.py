@@ -20,11 +20,12 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "plugins"), str(Path(__file__).parent)]
 
-from nnlab_helpers.pairs import notebook_of, scripts  # noqa: E402
-from nnlab_helpers.sweep.shipped import made_with  # noqa: E402
 from variants import table  # noqa: E402
 from variants.arithmetic import HELD_BACK, VARIANTS, Variant, distinct  # noqa: E402
 from variants.recorder import FOLDER, NUDGE  # noqa: E402
+
+from nnlab_helpers.pairs import notebook_of, scripts  # noqa: E402
+from nnlab_helpers.sweep.shipped import made_with  # noqa: E402
 
 RAW = ROOT / "build" / "variants"
 MOST_ROWS = 25  # shown

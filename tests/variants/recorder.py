@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 from nbval_tolerance import IMAGES, TolerantCell
-
 from variants.table import name_of
 
 FOLDER = "NNLAB_VARIANT_RECORD"
