@@ -134,7 +134,7 @@ def blocked(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_told_before_the_first_run(tmp_path):
     ran = []
-    with pytest.raises(OSError, match="no records can be kept in .*records.*name another folder as `cache`"):
+    with pytest.raises(OSError, match=r"no records can be kept in .*records.*name another folder as `cache`"):
         quietly(lambda config, seed: ran.append(1) or {"v": 1}, {"a": [1]}, cache=blocked(tmp_path))
     assert not ran
 
@@ -279,8 +279,9 @@ print(int(frame["v"][0]), bool(frame["cached"][0]))
 """
     got = []
     for value in (1, 1, 1000):
+        module = f"# a comment of {len(got)}\nVALUE = {value}\ndef train():\n    return VALUE\n"
         for name in ("mine.py", "box/inner.py"):
-            (tmp_path / name).write_text(f"# a comment of {len(got)}\nVALUE = {value}\ndef train():\n    return VALUE\n")
+            (tmp_path / name).write_text(module)
         ran = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
         got.append(ran.stdout.split())
     assert got == [["1", "False"], ["1", "True"], ["1000", "False"]]

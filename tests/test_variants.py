@@ -139,7 +139,8 @@ def test_a_number_that_may_not_move_at_all_uses_all_of_its_tolerance():
 
 
 def test_cells_that_the_regression_does_not_compare_are_left_out():
-    notebook = new_notebook(cells=[cell("0.5 s", tags=["nbval-ignore-output"], why="a timing"), new_markdown_cell("0.5")])
+    timing = cell("0.5 s", tags=["nbval-ignore-output"], why="a timing")
+    notebook = new_notebook(cells=[timing, new_markdown_cell("0.5")])
     assert table.moved("day01_x", notebook, raw("0.9 s")) == ([], [], 0)
 
 

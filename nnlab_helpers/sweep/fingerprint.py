@@ -1,8 +1,8 @@
 """Which code made a result: a digest of a function and of all it uses that may change from one day to the next.
 
-Code written in a notebook or in a module of the user's is followed through every global it names; a module that it uses
-by name (`import mine`) counts whole. Of the package itself the parts that make results count as one piece: any change in
-them is a change. Installed libraries count by version.
+Code written in a notebook or in a module of the user's is followed through every global it names; a module that it
+uses by name (`import mine`) counts whole. Of the package itself the parts that make results count as one piece: any
+change in them is a change. Installed libraries count by version.
 """
 
 from __future__ import annotations
@@ -240,8 +240,8 @@ def is_library(value: Any) -> bool:
 
 
 def _is_users_own(module: types.ModuleType) -> bool:
-    file = getattr(module, "__file__", None)
-    return module.__name__ != "__main__" and file is not None and not _of_library(module.__name__.partition(".")[0], file)
+    file, top = getattr(module, "__file__", None), module.__name__.partition(".")[0]
+    return top != "__main__" and file is not None and not _of_library(top, file)
 
 
 def _of_library(top: str, file: str | None) -> bool:

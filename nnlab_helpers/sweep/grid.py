@@ -69,7 +69,7 @@ def described(value: Any, where: str = "the configuration") -> Any:
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise ValueError(f"{where} holds {value!r}, which is no whole text: it cannot be written to a file") from None
+            raise ValueError(f"{where} holds {value!r}, which is no whole text: no file can hold it") from None
         return value
     if isinstance(value, (bool, type(None))):
         return value

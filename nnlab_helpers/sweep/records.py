@@ -117,8 +117,9 @@ class Records:
             self.folder.mkdir(parents=True, exist_ok=True)
             check_writable(self.folder / "record.json")
         except OSError as error:
-            what = f"no records can be kept in {self.folder} ({error.strerror or error}): name another folder as `cache`"
-            raise type(error)(error.errno, what) from error
+            why = error.strerror or error
+            told = f"no records can be kept in {self.folder} ({why}): name another folder as `cache`"
+            raise type(error)(error.errno, told) from error
         for leftover in {path.name.rsplit(".", 2)[0][1:] for path in self.folder.glob(".*.tmp")}:
             clear_leftovers(self.folder / leftover)
 

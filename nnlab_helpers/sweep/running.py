@@ -39,8 +39,9 @@ def sweep(
 
     Before each run the random numbers of Python, NumPy and PyTorch are seeded with `seed`, so a run gives the same
     whatever ran before it and in whichever process; it gets a copy of its configuration. A run that raises, calls
-    `sys.exit` or whose process is killed is recorded with its error, and the others go on. With a `cache`, each finished run is written to a file of its own at once: a sweep that was interrupted or
-    killed goes on where it was, and loses at most the runs that were under way.
+    `sys.exit` or whose process is killed is recorded with its error, and the others go on. With a `cache`, each
+    finished run is written to a file of its own at once: a sweep that was interrupted or killed goes on where it was,
+    and loses at most the runs that were under way.
 
     The runs are handed to joblib: to processes on this machine, or to whatever `joblib.parallel_config` says, a Dask
     cluster for example. `run` may be defined in a notebook.
@@ -222,7 +223,7 @@ def _checked_result(result: Any, config: Config) -> dict[str, Any]:
         if not isinstance(value, (int, float, str, bool, type(None))):
             raise TypeError(f"the result {name!r} is {value!r}: return numbers, strings or truth values")
         if isinstance(value, str) and value != _writable(value):
-            raise ValueError(f"the result {name!r} is {value!r}, which is no whole text: it cannot be written to a file")
+            raise ValueError(f"the result {name!r} is {value!r}, which is no whole text: no file can hold it")
         clean[str(name)] = value
     return clean
 

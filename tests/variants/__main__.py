@@ -1,7 +1,7 @@
 """`python -m tests.variants [DAY ...]`: run lessons and solutions under every variant, and tell how far numbers move.
 
 Without days all are run, which takes as many times as long as `make test` spends on notebooks as there are variants.
-What came out is kept in `build/variants`; the stored table is written anew for the notebooks that every variant has run.
+What came out is kept in `build/variants`; the stored table is written anew for the notebooks that every variant ran.
 """
 
 from __future__ import annotations
@@ -123,13 +123,14 @@ def report(rows: list[table.Row], record: dict[str, Any], names: set[str]) -> in
         if failure["notebook"] in names:
             failures[failure["notebook"], failure["cell"], failure["what"]].append(failure["variant"])
     for row in rows[: max(MOST_ROWS, len(far))]:
-        print(f"{row.share:7.2f}  {row.stored:>10} {row.lowest:>10} {row.highest:>10}  {row.notebook} {row.cell}: {row.line}")
+        values = f"{row.stored:>10} {row.lowest:>10} {row.highest:>10}"
+        print(f"{row.share:7.2f}  {values}  {row.notebook} {row.cell}: {row.line}")
     for (notebook, cell, what), variants in failures.items():
         print(f"FAILED  {notebook} {cell} under {', '.join(variants)}: {what}")
     count = sum(entry["decimals"] for name, entry in record["notebooks"].items() if name in names)
     print(
-        f"{count} decimals compared, {len(rows)} move, {len(far)} by more than {table.MOST_SHARE:.2f} of their tolerance; "
-        f"{len(failures)} failures"
+        f"{count} decimals compared, {len(rows)} move, {len(far)} by more than {table.MOST_SHARE:.2f} of their "
+        f"tolerance; {len(failures)} failures"
     )
     return int(bool(far or failures))
 

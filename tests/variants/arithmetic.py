@@ -38,7 +38,7 @@ class Variant:
 
 
 def _variant(name: str, aten: str, onednn: str, *, threads: int = 1, **more: str) -> Variant:
-    """`aten`: the elementwise kernels. `onednn`: convolutions and some matrix products. `more`: MKL, OpenBLAS, NumPy."""
+    """`aten`: elementwise kernels. `onednn`: convolutions and some matrix products. `more`: MKL, OpenBLAS, NumPy."""
     chosen = {"ATEN_CPU_CAPABILITY": aten, "ONEDNN_MAX_CPU_ISA": onednn, "OMP_NUM_THREADS": str(threads), **more}
     return Variant(name, chosen, needs={"avx512": "AVX512", "avx2": "AVX2"}.get(aten, ""))
 
@@ -47,14 +47,15 @@ LEAST = _variant(
     "least", "default", "SSE41",
     MKL_CBWR="COMPATIBLE", OPENBLAS_CORETYPE="Prescott", NPY_DISABLE_CPU_FEATURES=NO_AVX,
 )  # fmt: skip
+AVX2 = _variant(
+    "avx2", "avx2", "AVX2",
+    MKL_CBWR="AVX2", OPENBLAS_CORETYPE="Haswell", NPY_DISABLE_CPU_FEATURES=NO_AVX512,
+)  # fmt: skip
 MOST = _variant("most", "avx512", "AVX512_CORE")
 VARIANTS = [
     MOST,
     LEAST,
-    _variant(
-        "avx2", "avx2", "AVX2",
-        MKL_CBWR="AVX2", OPENBLAS_CORETYPE="Haswell", NPY_DISABLE_CPU_FEATURES=NO_AVX512,
-    ),  # fmt: skip
+    AVX2,
     _variant("mixed", "avx512", "SSE41", MKL_CBWR="COMPATIBLE", OPENBLAS_CORETYPE="Haswell"),
     _variant("threads", "default", "AVX512_CORE", threads=2),
     _variant("avx2-threads", "avx2", "SSE41", threads=2, OPENBLAS_CORETYPE="Prescott"),

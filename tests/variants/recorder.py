@@ -1,7 +1,7 @@
 """A pytest plugin that writes down what each cell of a lesson printed: `-p variants.recorder`, for `make variants`.
 
-`$NNLAB_VARIANT_RECORD` names the folder: a file of JSON lines for each notebook, a line for each cell. With `$NNLAB_NUDGE`
-set, each kernel begins by nudging what initializes its networks.
+`$NNLAB_VARIANT_RECORD` names the folder: a file of JSON lines for each notebook, a line for each cell. With
+`$NNLAB_NUDGE` set, each kernel begins by nudging what initializes its networks.
 """
 
 from __future__ import annotations
@@ -18,7 +18,13 @@ from variants.table import name_of
 
 FOLDER = "NNLAB_VARIANT_RECORD"
 NUDGE = "NNLAB_NUDGE"
-STARTUP = "import sys\nsys.path.insert(0, {place!r})\nimport nudging\nnudging.nudge_initialization({seed})\nsys.path.pop(0)\ndel sys"
+STARTUP = """import sys
+sys.path.insert(0, {place!r})
+import nudging
+nudging.nudge_initialization({seed})
+sys.path.pop(0)
+del sys
+"""
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,7 +1,7 @@
 """What the variants printed, held against the stored notebooks: one table of how far each number moves.
 
-A row of `table.csv` is a decimal that some variant printed otherwise than it is stored; `record.json` says what was run:
-the variants, the code of each notebook (a changed one has to be run again), and whatever cannot be put into a row.
+A row of `table.csv` is a decimal that some variant printed otherwise than it is stored; `record.json` says what was
+run: the variants, the code of each notebook (a changed one has to be run again), and what cannot be put into a row.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ def notebooks() -> dict[str, Path]:
 
 def code_of(notebook: NotebookNode) -> str:
     """A digest of what a notebook computes: its code, whatever its prose says."""
-    return hashlib.sha256("\n\n".join(c.source for c in notebook.cells if c.cell_type == "code").encode()).hexdigest()[:16]
+    code = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    return hashlib.sha256(code.encode()).hexdigest()[:16]
 
 
 def compared(notebook: NotebookNode) -> Iterator[tuple[str, Tolerance, Outputs]]:
