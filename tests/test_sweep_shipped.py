@@ -5,10 +5,11 @@ from types import SimpleNamespace
 
 import lesson_kernels
 import pytest
+import torch
 
 from nnlab_helpers.sweep import cache_folder, records, shipped, sweep
-from nnlab_helpers.sweep.records import Records, read_pack
-from nnlab_helpers.sweep.shipped import made_with, pack_lesson, unshipped
+from nnlab_helpers.sweep.records import Records, made_with, read_pack
+from nnlab_helpers.sweep.shipped import made_here, pack_lesson, unshipped
 
 
 def run(config, seed):
@@ -95,7 +96,7 @@ def test_a_damaged_line_is_run_again_and_the_others_are_not(ship):
 
 def test_a_pack_says_what_made_it_and_holds_no_failed_run(ship):
     (pack,) = ship(function=run_or_not)
-    assert json.loads(pack.read_text().splitlines()[0]) == made_with()
+    assert json.loads(pack.read_text().splitlines()[0]) == made_here()
     assert [record.seed for record in read_pack(pack)] == [0, 0]
 
 
@@ -137,11 +138,47 @@ def test_what_is_out_of_step_is_counted(ship, tmp_path):
     assert unshipped(tmp_path / "nothing", pack.parent) == {}
 
 
-def test_what_another_machine_packed_cannot_be_judged(ship, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("part", "out_of_step"), [("processor", 1), ("python", 0), ("torch", 0)])
+def test_another_processor_runs_the_same_and_another_version_of_python_or_torch_may_not(
+    ship, tmp_path, monkeypatch, part, out_of_step
+):
     (pack,) = ship()
-    sweep(run_changed, GRID, seeds=[0], cache=tmp_path / "built" / "day15_width", n_jobs=1, progress=False)
-    monkeypatch.setattr(shipped, "made_with", lambda: {"python": "2.7"})
+    monkeypatch.setattr(shipped, "made_here", lambda: made_with(pack) | {part: "another"})
     assert unshipped(tmp_path / "built", pack.parent) == {}
+    sweep(run_changed, GRID, seeds=[0], cache=tmp_path / "built" / "day15_width", n_jobs=1, progress=False)
+    assert unshipped(tmp_path / "built", pack.parent) == ({"day15_width": 2} if out_of_step else {})
+
+
+VIEWS = torch.linspace(0, 1, 5)
+
+
+def run_views(config, seed):
+    return {"loss": VIEWS.sum().item()}
+
+
+def test_bits_that_rounding_decides_do_not_make_other_runs(ship, tmp_path, monkeypatch):
+    (pack,) = ship(function=run_views)
+    (tmp_path / "built").rename(tmp_path / "before")
+    monkeypatch.setitem(globals(), "VIEWS", torch.nextafter(VIEWS, torch.tensor(2.0)))
+    again = tmp_path / "again"
+    sweep(run_views, GRID, seeds=range(2), cache=again / "day15_width", n_jobs=1, progress=False)
+    assert unshipped(again, pack.parent) == {}, "as another processor would have it"
+    assert not of_reader(run_views)["cached"].any(), "and yet what is read is what was asked"
+    monkeypatch.setitem(globals(), "VIEWS", torch.linspace(0, 1, 7))
+    sweep(run_views, GRID, seeds=[0], cache=again / "day15_width", n_jobs=1, progress=False)
+    assert unshipped(again, pack.parent) == {"day15_width": 2}
+
+
+def test_the_output_says_which_runs_came_with_the_course_and_from_which_processor(ship, capsys):
+    ship()
+    capsys.readouterr()
+    of_reader()
+    told = capsys.readouterr()
+    made = f"made on {made_here()['processor']} with PyTorch {torch.__version__.partition('+')[0]}"
+    assert told.out == f"4 of 4 runs came with the course, {made}\n"
+    assert told.err == ""
+    of_reader(run_changed)
+    assert capsys.readouterr().out == ""
 
 
 class Cell:

@@ -17,7 +17,7 @@ from typing import Any
 import nnlab_helpers
 from nnlab_helpers.files import check_writable, clear_leftovers, replacing, user_folder
 
-FORMAT = 1
+FORMAT = 2
 CACHE_VARIABLE = "NNLAB_CACHE"
 SHIPPED = Path(str(nnlab_helpers.__file__)).parent / "assets" / "sweeps"
 
@@ -53,7 +53,8 @@ class Record:
     Attributes:
         config: the configuration, described as JSON can hold it.
         seed: the seed of the run.
-        version: the digest of the code that ran.
+        version: the digest of the code that ran, and of all that it read.
+        code: the same without the last bits of floats, on which processors differ.
         result: names and numbers (or strings) that the run returned; empty if it failed.
         error: None, or what went wrong, on one line.
         traceback: None, or where it went wrong, as Python prints it.
@@ -63,6 +64,7 @@ class Record:
     config: Any
     seed: int
     version: str
+    code: str
     result: dict[str, Any]
     error: str | None
     traceback: str | None
@@ -86,7 +88,9 @@ class Records:
         """Use `folder`, which is made when the first record is written."""
         self.folder = None if folder is None else Path(folder)
         self.damaged: list[Path] = []  # records that were found broken, and so are run again
+        self.from_course = 0  # how many were found among those that the course ships
         pack = shipped_for(self.folder) if self.folder else None
+        self.made_with = made_with(pack) if pack else {}
         self._shipped = {record.key: record for record in read_pack(pack)} if pack else {}
 
     def find(self, config: Any, seed: int, version: str) -> Record | None:
@@ -102,6 +106,7 @@ class Records:
             record = self._shipped.get(key)
             if record is None:
                 return None
+            self.from_course += 1
         except ValueError:
             record = None
         if record is None or (record.config, record.seed, record.version) != (config, seed, version):
@@ -159,6 +164,11 @@ def record_from(text: str) -> Record | None:
     if not intact:
         raise ValueError("not the record that was written: its checksum differs")
     return record
+
+
+def made_with(pack: Path) -> dict[str, str]:
+    """Return what a pack was made with, by name: "processor", "python", "torch"."""
+    return dict(json.loads(pack.read_text(encoding="utf-8").partition("\n")[0]))
 
 
 def read_pack(path: Path) -> list[Record]:

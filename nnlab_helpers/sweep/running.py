@@ -53,7 +53,8 @@ def sweep(
         cache: a folder for the records, such as `cache_folder("mine")`. A record serves again only if configuration,
             seed and code are the same: the code of `run`, of all it names, of the functions and classes among the
             choices, of this package's parts that train, and the versions of libraries. A record that cannot be written
-            (a full disk) is told in a warning; its run counts all the same.
+            (a full disk) is told in a warning; its run counts all the same. Records that come with the course are
+            told in a line, with the processor that they were made on.
         n_jobs: runs at the same time; -1 for one per core (on a cluster: all its workers). They share the cores.
         retry: run those again that failed last time.
         progress: show a progress bar with the time left (silent where TQDM_DISABLE=1).
@@ -79,6 +80,7 @@ def sweep(
     configs = configurations(grid)
     seeds = _checked_seeds(seeds)
     version = code_version(run) if cache is not None else ""
+    code = code_version(run, rounding=False) if cache is not None else ""
     records = Records(cache)
     tasks = [(config, described(config), seed) for config in configs for seed in seeds]
     done: dict[int, Record] = {}
@@ -91,11 +93,15 @@ def sweep(
     if waiting:
         records.prepare()
     with _bar(len(tasks), len(done), progress) as tick:
-        calls = [(number, run, *tasks[number], version, os.getpid()) for number in waiting]
+        calls = [(number, run, *tasks[number], version, code, os.getpid()) for number in waiting]
         for number, record in _in_parallel(calls, n_jobs):
             done[number] = record
             _keep(records, record)
             tick(sum(record.error is not None for record in done.values()))
+    if records.from_course:
+        made = records.made_with
+        told = f"made on {made.get('processor')} with PyTorch {made.get('torch')}"
+        print(f"{records.from_course} of {len(tasks)} runs came with the course, {told}")
     return _frame(tasks, done, cached, records)
 
 
@@ -108,7 +114,7 @@ def _keep(records: Records, record: Record) -> None:
 
 
 def _checked_seeds(seeds: Iterable[int]) -> list[int]:
-    found = []
+    found: list[int] = []
     for seed in seeds:
         if isinstance(seed, bool) or not isinstance(seed, numbers.Integral):
             raise TypeError(f"a seed is a whole number, got {seed!r}")
@@ -142,7 +148,8 @@ def _in_parallel(calls: Sequence[tuple[Any, ...]], n_jobs: int) -> Iterator[tupl
                     yield from _joblib([call], 2)  # 2, so that it is in a process of its own
                 except BrokenProcessPool:
                     told = "the process was killed in the middle of the run, perhaps for want of memory"
-                    yield number, Record(call[3], call[4], call[5], {}, f"RuntimeError: {told}", None, 0.0)
+                    _, _, _, description, seed, version, code, _ = call
+                    yield number, Record(description, seed, version, code, {}, f"RuntimeError: {told}", None, 0.0)
 
 
 def _joblib(calls: Sequence[tuple[Any, ...]], n_jobs: int) -> Iterator[tuple[int, Record]]:
@@ -162,7 +169,7 @@ def _joblib(calls: Sequence[tuple[Any, ...]], n_jobs: int) -> Iterator[tuple[int
 
 
 def _one_run(
-    number: int, run: Run, config: Config, description: Any, seed: int, version: str, sweeper: int
+    number: int, run: Run, config: Config, description: Any, seed: int, version: str, code: str, sweeper: int
 ) -> tuple[int, Record]:
     """Run once and describe what came of it; raises only if it is stopped from outside."""
     if os.getppid() == sweeper:
@@ -175,7 +182,7 @@ def _one_run(
         result = _checked_result(run(copy.deepcopy(config), seed), config)
     except (Exception, SystemExit) as problem:
         error, trace = _told(problem), _writable(traceback.format_exc())
-    return number, Record(description, seed, version, result, error, trace, time.perf_counter() - started)
+    return number, Record(description, seed, version, code, result, error, trace, time.perf_counter() - started)
 
 
 def _told(problem: BaseException) -> str:

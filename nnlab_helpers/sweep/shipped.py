@@ -14,19 +14,24 @@ import torch
 
 from nnlab_helpers.files import replacing
 from nnlab_helpers.sweep.fingerprint import library_version, python_version
-from nnlab_helpers.sweep.records import SHIPPED, Record, read_pack, record_from, text_of
+from nnlab_helpers.sweep.records import SHIPPED, Record, key_of, made_with, read_pack, record_from, text_of
 
 
-def made_with() -> dict[str, str]:
-    """Return what decides, beside the lesson and this package, whether a record made here is found elsewhere.
-
-    The processor is among it, as pixels that were turned or resized may differ in their last bits.
-    """
+def made_here() -> dict[str, str]:
+    """Return what records made here are made with. The processor decides their last digits."""
     return {
         "python": python_version(),
         "torch": library_version("torch"),
-        "processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
+        "processor": f"{_processor()} ({platform.machine()} {torch.backends.cpu.get_cpu_capability()})",
     }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):  # not on Linux, or not this kind of processor
+        return platform.processor() or "a processor"
 
 
 def pack_lesson(day: str, folder: Path, target: Path = SHIPPED) -> list[Path]:
@@ -60,17 +65,23 @@ def pack_lesson(day: str, folder: Path, target: Path = SHIPPED) -> list[Path]:
 def unshipped(folder: Path, shipped: Path = SHIPPED) -> dict[str, int]:
     """Return how many runs of each sweep in `folder` are not among the shipped: the names of sweeps out of step.
 
-    Sweeps whose pack was made with another Python, PyTorch or processor are left out: nobody can tell.
+    What was run counts: configuration, seed and code. What came out does not, nor do the last bits of floats among what
+    was read, so that processors which round differently agree. Sweeps whose pack was made with another Python or
+    PyTorch, which are part of the code, are left out.
     """
     missing = {}
     for sweep in sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []:
         pack = shipped / f"{sweep.name}.jsonl"
-        if pack.is_file() and json.loads(pack.read_text(encoding="utf-8").partition("\n")[0]) != made_with():
+        if pack.is_file() and any(made_with(pack).get(part) != made_here()[part] for part in ("python", "torch")):
             continue
-        known = {record.key for record in read_pack(pack)} if pack.is_file() else set()
-        if lost := sum(record.key not in known for record in _records(sweep)):
+        known = {_ran(record) for record in read_pack(pack)} if pack.is_file() else set()
+        if lost := sum(_ran(record) not in known for record in _records(sweep)):
             missing[sweep.name] = lost
     return missing
+
+
+def _ran(record: Record) -> str:
+    return key_of(record.config, record.seed, record.code)
 
 
 def _records(folder: Path) -> list[Record]:
@@ -81,7 +92,7 @@ def _records(folder: Path) -> list[Record]:
 
 def _write(records: list[Record], pack: Path) -> None:
     before = {record.key: record for record in read_pack(pack)} if pack.is_file() else {}
-    lines = [json.dumps(made_with(), sort_keys=True)]
+    lines = [json.dumps(made_here(), sort_keys=True)]
     for record in records:
         old = before.get(record.key)
         lines.append(text_of(old if old is not None and old.result == record.result else record))

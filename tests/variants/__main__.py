@@ -25,7 +25,7 @@ from variants.arithmetic import HELD_BACK, VARIANTS, Variant, distinct  # noqa: 
 from variants.recorder import FOLDER, NUDGE  # noqa: E402
 
 from nnlab_helpers.pairs import notebook_of, scripts  # noqa: E402
-from nnlab_helpers.sweep.shipped import made_with  # noqa: E402
+from nnlab_helpers.sweep.shipped import made_here  # noqa: E402
 
 RAW = ROOT / "build" / "variants"
 MOST_ROWS = 25  # shown
@@ -111,7 +111,7 @@ def collect(digests: dict[str, dict[str, str]]) -> tuple[list[table.Row], dict[s
             rows += [row for row in old_rows if row.notebook == name]
             failures += [failure for failure in old["failures"] if failure["notebook"] == name]
             ran[name] = old["notebooks"][name]
-    return rows, {"made with": made_with(), "variants": digests, "notebooks": ran, "failures": failures}
+    return rows, {"made with": made_here(), "variants": digests, "notebooks": ran, "failures": failures}
 
 
 def report(rows: list[table.Row], record: dict[str, Any], names: set[str]) -> int:
