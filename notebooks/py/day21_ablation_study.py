@@ -447,9 +447,10 @@ assert frame["error"].isna().all() and len(frame) == 96
 
 # %% tolerance={"atol": 1.5, "rtol": 0.03}
 by_config = frame.groupby(list(FACTORS), sort=False)["accuracy"].mean()
-print(f"worst configuration {by_config.min():.1f} %, middle {by_config.median():.1f} %,"
-      f" best {by_config.max():.1f} %")
-assert by_config.max() - by_config.min() > 10
+worst, best = by_config.nsmallest(4).mean(), by_config.nlargest(4).mean()
+print(f"the four worst configurations {worst:.1f} % right, the middle one"
+      f" {by_config.median():.1f} %, the four best {best:.1f} %")
+assert best - worst > 10
 
 # %% [markdown]
 # The same digits, two passes for everybody, and between the best and the worst lies all the difference between useful
@@ -708,12 +709,14 @@ summary["network"] = summary["width"] + " " + summary["architecture"]
 # > best configuration gains from that price, or the difference between the best and the worst at *one* price?
 
 # %% tolerance={"atol": 2.0, "rtol": 0.1}
-per_network = summary.groupby(["cost", "network"])["accuracy"].agg(["min", "max"])
+per_network = summary.groupby(["cost", "network"])["accuracy"].agg(
+    worst=lambda right: right.nsmallest(2).mean(),
+    best=lambda right: right.nlargest(2).mean())
 for (cost, network), row in per_network.iterrows():
     print(f"{network:11}{cost:8,} multiplications a digit:"
-          f" {row['min']:.1f} to {row['max']:.1f} % right")
-gain = per_network["max"].max() - per_network["max"].iloc[0]
-spread = (per_network["max"] - per_network["min"]).min()
+          f" two worst {row['worst']:.1f} %, two best {row['best']:.1f} % right")
+gain = per_network["best"].max() - per_network["best"].iloc[0]
+spread = (per_network["best"] - per_network["worst"]).min()
 print(f"best at the lowest price to best of all: {gain:.1f} points")
 print(f"best to worst at one price, at least:    {spread:.1f} points")
 assert spread > 1.5 * gain
@@ -721,8 +724,8 @@ assert spread > 1.5 * gain
 # %%
 ax = plot_pareto(summary, "cost", "accuracy")
 ax.set(xlabel="multiplications for training on one digit", ylabel="right (%)")
-for (cost, network), row in per_network.iterrows():
-    ax.annotate(network, (cost, row["min"]), (0, -14), textcoords="offset points",
+for (cost, network), right in summary.groupby(["cost", "network"])["accuracy"]:
+    ax.annotate(network, (cost, right.min()), (0, -14), textcoords="offset points",
                 ha="left" if network == "narrow CNN" else "center", fontsize=9)
 ax.set(xlim=(16_000, 190_000), ylim=(summary["accuracy"].min() - 4, None))
 ax.minorticks_off()
