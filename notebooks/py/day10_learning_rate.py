@@ -136,9 +136,9 @@ for rate, loss in by_rate.items():
     print(f"rate {rate:5}: validation loss {spread(loss[:, -1])}")
 low, good, high = (loss[:, -1] for loss in by_rate.values())
 assert good.max() < 0.5 and low.min() > 1.3 and high.min() > 1.3
-patient = three_seeds(1.0, epochs=8)
-print(f"rate   1.0: after eight epochs   {spread(patient[:, -1])}")
-assert patient[:, -1].min() > 1.3
+patient = three_seeds(1.0, epochs=8)[:, -1]
+print("rate   1.0: after eight epochs, above 1 in each seed:", (patient > 1).all().item())
+assert patient.min() > 1
 
 # %%
 fig, ax = plt.subplots(figsize=(7, 3.4))
@@ -287,7 +287,7 @@ def rises(rate, seed, steps=40):
 # %% tolerance={"rtol": 0.6}
 full_batch = {}
 for rate in (0.05, 0.2, 0.8):
-    runs = torch.tensor([rises(rate, seed) for seed in range(3)])  # [3 seeds, 3]
+    runs = torch.tensor([rises(rate, seed) for seed in range(8)])  # [8 seeds, 3]
     full_batch[rate] = runs
     start, end, ups = runs.mean(dim=0)
     print(f"rate {rate:4}: curvature {start:4.1f} at the start (limit {2 / start:.2f}),"
@@ -344,14 +344,14 @@ def range_test(seed, lowest=1e-4, highest=10.0, steps=100, batch=64):
 # > fastest, and where does it take off? You know the limit at the start.
 
 # %%
-tests = [range_test(seed) for seed in range(3)]
+tests = [range_test(seed) for seed in range(5)]
 rates = torch.tensor(tests[0][0])  # [100], the same in each
-losses = torch.tensor([losses for _, losses in tests])  # [3, 100]
+losses = torch.tensor([losses for _, losses in tests])  # [5, 100]
 assert abs(rates[0] / 1e-4 - 1) < 1e-3 and abs(rates[-1] / 10 - 1) < 1e-3
 limit = 2 / full_batch[0.05][:, 0].mean()
 fig, ax = plt.subplots(figsize=(7, 3.4))
-for seed in range(3):
-    ax.plot(rates, losses[seed].clamp(max=6), alpha=0.8)
+for loss in losses:
+    ax.plot(rates, loss.clamp(max=6), alpha=0.8)
 ax.axvline(limit, color="gray", linestyle=":")
 ax.text(0.9 * limit, 0.15, "2 / curvature\nat the start", color="gray", ha="right")
 ax.set(xscale="log", ylim=(0, 4.5), xlabel="learning rate (log scale), a line a seed")
@@ -362,9 +362,10 @@ plt.show()
 took_off = [rates[(loss > 2 * loss[0]).int().argmax()].item() for loss in losses]
 below = losses[:, rates < 3e-3].mean(dim=1)
 fallen = losses[:, (rates > 0.05) & (rates < 0.3)].min(dim=1).values
-for seed in range(3):
-    print(f"seed {seed}: mean loss {below[seed]:.2f} at rates below 0.003, down to"
-          f" {fallen[seed]:.2f}; twice the first loss at rate {took_off[seed]:.2f}")
+for seed in range(5):
+    print(f"seed {seed}: mean loss {below[seed]:.2f} at rates below 0.003,"
+          f" down to {fallen[seed]:.2f}")
+print(f"twice the first loss at rate {torch.tensor(took_off).median():.1f} (median of the seeds)")
 assert (below > 2.1).all() and (fallen < 1.4).all()
 
 # %% tolerance={"rtol": 0.6}
@@ -502,7 +503,7 @@ check("day10.warm_cosine", warm_cosine)
 # %% [markdown]
 # ## Which recipe is best?
 #
-# Same digits, same three epochs, same starts; the recipes from two peaks. One is 0.25, which a few tries
+# Same digits, same three epochs, same five seeds; the recipes from two peaks. One is 0.25, which a few tries
 # showed to be a good *constant* rate, better than the safe one of the range test. The other is twice as high.
 #
 # > **Predict.** Two questions. At 0.25, will the recipes that end low beat the constant rate? And what does a peak
@@ -516,16 +517,17 @@ def constant(step, total):
 names = {constant: "constant", warm_up: "warm-up", step_decay: "step decay",
          cosine: "cosine", one_cycle: "OneCycle"}
 last = {
-    (name, peak): three_seeds(peak, recipe)[:, -1]
+    (name, peak): torch.tensor([train(peak, recipe, seed=seed)[-1] for seed in range(5)])
     for recipe, name in names.items() for peak in (0.25, 0.5)
 }
 
 # %% tolerance={"rtol": 0.35}
 lost = {}
+print("median validation loss of five seeds")
 for name in names.values():
     low, high = last[name, 0.25], last[name, 0.5]
-    lost[name] = high.mean() - low.mean()
-    print(f"{name:10}  0.25: {spread(low)}   0.5: {spread(high)}")
+    lost[name] = (high.median() - low.median()).item()
+    print(f"{name:10}  peak 0.25: {low.median():.2f}   0.5: {high.median():.2f}")
 forgiving = max(lost["cosine"], lost["OneCycle"])
 assert forgiving < 0.5 * min(lost["constant"], lost["warm-up"])
 for name in ("cosine", "OneCycle"):
@@ -538,7 +540,7 @@ assert lost["step decay"] < lost["constant"]
 fig, ax = plt.subplots(figsize=(7, 3.2))
 for row, name in enumerate(names.values()):
     for peak, colour in ((0.25, "C0"), (0.5, "C1")):
-        ax.plot(last[name, peak], [row] * 3, "o", color=colour, alpha=0.6)
+        ax.plot(last[name, peak], [row] * 5, "o", color=colour, alpha=0.6)
 ax.plot([], [], "o", color="C0", label="peak 0.25")
 ax.plot([], [], "o", color="C1", label="peak 0.5")
 ax.set_yticks(range(len(names)), names.values())
@@ -551,11 +553,11 @@ plt.show()
 
 # %% [markdown]
 # **What happened.** At 0.25 there is no winner worth the name. The constant rate is as good as cosine and OneCycle:
-# three seeds on these digits cannot tell them apart. Step decay even loses, because it falls too soon for so short a
+# five seeds on these digits cannot tell them apart. Step decay even loses, because it falls too soon for so short a
 # run.
 #
 # The difference comes with the higher peak. The constant rate pays for it, and so does warm-up, whose *rate* ends just as high;
-# three seeds cannot say whether it helps at all. (It is made for large batches and deep networks, whose first steps are
+# five seeds cannot say whether it helps at all. (It is made for large batches and deep networks, whose first steps are
 # the dangerous ones.) Cosine and OneCycle lose little. That is the best reason for a schedule: you seldom know the right
 # rate, and one that passes through many of them **forgives**. Step decay is kinder than a constant rate, too, but where
 # its stairs belong is one more thing to find out.
@@ -666,7 +668,8 @@ for size, rate in ((128, 0.05), (128, 0.2), (512, 0.05), (512, 0.8)):
     scaling[size, rate] = three_seeds(rate, epochs=3, batch=size)[:, -1]
 for (size, rate), loss in scaling.items():
     kind = "fixed" if rate == 0.05 else "scaled"
-    print(f"batch {size:3}, {kind:6} rate {rate:4}: {spread(loss)}")
+    shown = spread(loss) if rate < 0.8 else f"above 0.8 in each seed: {(loss > 0.8).all()}"
+    print(f"batch {size:3}, {kind:6} rate {rate:4}: {shown}")
 fixed, scaled = scaling[128, 0.05], scaling[128, 0.2]
 assert (scaled < fixed).all()
 assert abs(scaled.mean() - base.mean()) < 0.5 * (fixed.mean() - base.mean())
