@@ -229,11 +229,11 @@ weight = answers[:, 1:] - bias  # [3, 2, 2]: one row for each input
 print("one layer instead of three:", list(weight[0].shape), "and", list(bias[0].shape))
 
 gap = (points @ weight + bias - forward(straight, points, unchanged)).abs().max()
-print(f"largest difference over all points and networks: {gap:.0e}")
-assert gap < 1e-3 and size > 200 * (weight[0].numel() + bias[0].numel())
+print(f"largest difference over all points and networks below 1e-5: {gap < 1e-5}")
+assert gap < 1e-5 and size > 200 * (weight[0].numel() + bias[0].numel())
 
 # %% [markdown]
-# The difference printed is rounding. Six numbers, guessed from three questions, give the answers of the whole network
+# What difference there is, is rounding. Six numbers, guessed from three questions, give the answers of the whole network
 # on all 600 points. Depth alone bought nothing: three layers, or a hundred, without a bend **are** one layer. Does the
 # same trick work on the network with ReLU?
 
@@ -626,9 +626,10 @@ for rate in (0.1, 1.0, 2.0):
         watch=lambda net, bend: dead_units(net, x).float().mean(dim=1),
     )  # [3, 11]
     reads[rate] = accuracy(layers, relu, x_new, y_new).mean()
-    dead = deaths[rate][:, -1].mean()
-    print(f"rate {rate}: {dead:.2f} dead, {reads[rate]:.2f} read right")
-assert reads[1.0] > reads[0.1] - 0.02 > reads[2.0]
+    print(f"rate {rate}: {deaths[rate][:, -1].mean():.2f} dead")
+print(f"read right: {reads[0.1]:.2f} at rate 0.1, {reads[1.0]:.2f} at rate 1,",
+      "less than half at rate 2:", (reads[2.0] < 0.5).item())
+assert reads[1.0] > reads[0.1] - 0.02 and reads[2.0] < 0.5
 assert 0.1 < deaths[1.0][:, -1].mean() < 0.4
 
 # %%
@@ -815,12 +816,12 @@ check("day03.gradient_left", gradient_left)
 deep_bends = {name: bend for name, bend in bends.items() if name != "LeakyReLU"}
 
 
-def train_deep(gain):
+def train_deep(gain, steps=120, names=tuple(deep_bends)):
     """For each bend: accuracy [3], and whether it gives all digits the same answer."""
     reached, blind = {}, {}
-    for name, bend in deep_bends.items():
-        layers = make_layers(DEEP, gain)
-        train(layers, bend, x, y, rate=0.1, steps=120, batch=50)
+    for name in names:
+        layers, bend = make_layers(DEEP, gain), deep_bends[name]
+        train(layers, bend, x, y, rate=0.1, steps=steps, batch=50)
         reached[name] = accuracy(layers, bend, x_new, y_new).cpu()
         answers = forward(layers, x_new, bend)[0].argmax(-1)  # [1000], of the first one
         blind[name] = len(answers.unique()) == 1
@@ -846,18 +847,21 @@ assert [name for name in blind if blind[name]] == ["Sigmoid", "GELU", "Swish"]
 #
 # They do. It is our start that does not suit them: weights of deviation $1/\sqrt{n}$ keep the spread of a signal only
 # if the bend has slope 1 around zero, as tanh has. ReLU throws half of every signal away, and He and colleagues (2015)
-# proposed to make up for it: multiply all starting weights by $\sqrt 2$. One number changes; nothing else.
+# proposed to make up for it: multiply all starting weights by $\sqrt 2$. One number changes, and all get twice the steps,
+# because some learners are late. (The last line below shows that the steps alone are no help.)
 #
 # > **Predict.** Who is rescued? Who is not?
 
 # %% tolerance={"atol": 10, "rtol": 0.2}
 he = math.sqrt(2)
-rescued, _ = train_deep(gain=he)
+rescued, _ = train_deep(gain=he, steps=240)
 for name, share in rescued.items():
     print(f"{name:7}  {spread(share)}")
-assert min(rescued[name].min() for name in ("ReLU", "GELU", "Swish")) > 0.3
-assert rescued["ReLU"].mean() > plain["ReLU"].mean() + 0.2
-assert rescued["Sigmoid"].max() < 0.2
+patient, _ = train_deep(gain=1.0, steps=240, names=("ReLU", "GELU"))
+print(f"with the old start and as many steps, GELU: {spread(patient['GELU'])}")
+assert min(rescued[name].min() for name in ("ReLU", "GELU", "Swish")) > 0.4
+assert rescued["ReLU"].mean() > patient["ReLU"].mean() + 0.1
+assert rescued["Sigmoid"].max() < 0.2 and patient["GELU"].max() < 0.2
 
 # %%
 low, high = [], []  # accuracies where the gradient was below and above 0.0001
@@ -874,7 +878,7 @@ ax.set(ylim=(0, 100), ylabel="digits read right (%)")
 ax.set_title("What reaches the first layer foretells what is learned")
 ax.legend(title="hollow: gain 1\nfilled: gain √2", loc="upper left")
 plt.show()
-assert max(low) < 0.2 < min(high) and len(low) == 4
+assert max(low) < 0.15 < min(high) and len(low) == 4
 
 # %% [markdown]
 # **What happened.** ReLU, GELU and Swish are rescued, and the sigmoid is not. In the figure each point is one network:

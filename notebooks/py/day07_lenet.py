@@ -553,12 +553,12 @@ for bend in (nn.ReLU, nn.Sigmoid):
             fit(plain, loader, epochs=2, optimizer=sgd, loss=loss, device=device)
             found.append(accuracy_at(plain, 0))
         reached[bend.__name__, loss.__name__] = found
-        print(f"{bend.__name__:7} {loss.__name__:13}",
-              "  ".join(f"{share:.1%}" for share in found))
+        above = {bar: sum(share > bar for share in found) for bar in (0.25, 0.6)}
+        print(f"{bend.__name__:7} {loss.__name__:13}  reads a quarter of the digits:"
+              f" {above[0.25]} of 2 seeds   most of them: {above[0.6]} of 2")
 healthy, slow, *silenced = reached.values()
-assert min(healthy) > 0.5
-assert 0.2 < sum(slow) / 2 < sum(healthy) / 2 - 0.1
-assert max(map(max, silenced)) < 0.3
+assert min(healthy) > 0.6 > sum(slow) / 2 > 0.25
+assert max(map(max, silenced)) < 0.25
 
 
 # %% [markdown]

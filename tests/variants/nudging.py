@@ -29,18 +29,34 @@ def nudge(weight: Tensor, seed: int) -> Tensor:
 
 
 def nudge_initialization(seed: int) -> None:
-    """From now on, in this process, nudge whatever `torch.nn.init` draws on the CPU in float32."""
+    """From now on, in this process, nudge whatever `torch.nn.init` draws on the CPU in float32.
+
+    So are matrices that are made by hand and then get `requires_grad_()`.
+    """
     for name in DRAWS:
         _replace(name, _nudged(getattr(torch.nn.init, name), seed))
+    plain = Tensor.requires_grad_
+
+    @functools.wraps(plain)
+    def requires_grad_(tensor: Tensor, requires_grad: bool = True) -> Tensor:
+        if requires_grad and tensor.ndim > 1 and _can(tensor) and not tensor.requires_grad:
+            nudge(tensor, seed)
+        return plain(tensor, requires_grad)
+
+    Tensor.requires_grad_ = requires_grad_  # type: ignore[method-assign]
 
 
 def _nudged(draw: Callable[..., Tensor], seed: int) -> Callable[..., Tensor]:
     @functools.wraps(draw)
     def drawn(tensor: Tensor, *args: object, **kwargs: object) -> Tensor:
         weight = draw(tensor, *args, **kwargs)
-        return nudge(weight, seed) if weight.dtype == torch.float32 and weight.device.type == "cpu" else weight
+        return nudge(weight, seed) if _can(weight) else weight
 
     return drawn
+
+
+def _can(weight: Tensor) -> bool:
+    return weight.dtype == torch.float32 and weight.device.type == "cpu"
 
 
 def _replace(name: str, new: Callable[..., Tensor]) -> None:
