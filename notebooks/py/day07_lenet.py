@@ -538,7 +538,7 @@ assert (by_entropy.mean() - by_squares.mean()).abs() < 0.05
 #
 # > **Predict.** Now take sigmoids, or squared error, or both. Which of the four still learn, and how fast?
 
-# %% tolerance={"atol": 6, "rtol": 0.3}
+# %%
 reached = {}
 for bend in (nn.ReLU, nn.Sigmoid):
     for loss in (F.cross_entropy, squared_error):
@@ -553,11 +553,11 @@ for bend in (nn.ReLU, nn.Sigmoid):
             fit(plain, loader, epochs=2, optimizer=sgd, loss=loss, device=device)
             found.append(accuracy_at(plain, 0))
         reached[bend.__name__, loss.__name__] = found
-        above = {bar: sum(share > bar for share in found) for bar in (0.25, 0.6)}
-        print(f"{bend.__name__:7} {loss.__name__:13}  reads a quarter of the digits:"
-              f" {above[0.25]} of 2 seeds   most of them: {above[0.6]} of 2")
+        mean = sum(found) / 2
+        print(f"{bend.__name__:7} {loss.__name__:13}  reads more than a quarter:",
+              f"{mean > 0.25!s:5}   more than five eighths:", mean > 0.625)
 healthy, slow, *silenced = reached.values()
-assert min(healthy) > 0.6 > sum(slow) / 2 > 0.25
+assert sum(healthy) / 2 > 0.625 > sum(slow) / 2 > 0.25
 assert max(map(max, silenced)) < 0.25
 
 
