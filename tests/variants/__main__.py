@@ -15,6 +15,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from nbformat import NotebookNode
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,16 +81,19 @@ def _raw(variant: str, name: str) -> Path:
 
 
 def _is_there(variant: Variant, name: str) -> bool:
-    return _read(variant.name, name, table.code_of(table.load(table.notebooks()[name]))) is not None
+    return _read(variant.name, name, table.load(table.notebooks()[name])) is not None
 
 
-def _read(variant: str, name: str, code: str) -> dict[str, table.Outputs] | None:
-    """What each cell of a notebook gave, or None if it was not run with the code that it has now."""
+def _read(variant: str, name: str, notebook: NotebookNode) -> dict[str, table.Outputs] | None:
+    """What each cell of a notebook gave, or None if it was not run to its end with the code that it has now."""
     try:
         header, *lines = map(json.loads, _raw(variant, name).read_text().splitlines())
     except (FileNotFoundError, ValueError):
         return None
-    return {line["cell"]: line["outputs"] for line in lines} if lines and header == {"code": code} else None
+    if header != {"code": table.code_of(notebook)}:
+        return None
+    found = {line["cell"]: line["outputs"] for line in lines}
+    return found if all(cell["id"] in found for cell in notebook.cells if cell.cell_type == "code") else None
 
 
 def collect(digests: dict[str, dict[str, str]]) -> tuple[list[table.Row], dict[str, Any]]:
@@ -101,7 +105,7 @@ def collect(digests: dict[str, dict[str, str]]) -> tuple[list[table.Row], dict[s
     for name, path in table.notebooks().items():
         notebook = table.load(path)
         code = table.code_of(notebook)
-        raw = {v: cells for v in digests if (cells := _read(v, name, code)) is not None}
+        raw = {v: cells for v in digests if (cells := _read(v, name, notebook)) is not None}
         if len(raw) == len(digests):
             new_rows, new_failures, count = table.moved(name, notebook, raw)
             rows += new_rows
