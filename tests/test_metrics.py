@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from closeness import rounding
 
 from nnlab_helpers.metrics import accuracy, classification_report, confusion_matrix
 
@@ -74,11 +75,11 @@ def test_torchmetrics_agrees(predictions):
     torchmetrics = pytest.importorskip("torchmetrics.functional.classification")
     logits, labels = predictions
     theirs = torchmetrics.multiclass_accuracy(logits, labels, num_classes=5, average="micro")
-    assert accuracy(logits, labels) == pytest.approx(theirs.item(), abs=1e-7)
+    assert accuracy(logits, labels) == pytest.approx(theirs.item(), abs=rounding())
     matrix = torchmetrics.multiclass_confusion_matrix(logits, labels, num_classes=5)
     assert torch.equal(confusion_matrix(logits, labels, 5), matrix)
     f1 = torchmetrics.multiclass_f1_score(logits, labels, num_classes=5, average=None)
-    np.testing.assert_allclose(classification_report(logits, labels)["f1"][:5], f1.numpy(), atol=1e-6)
+    np.testing.assert_allclose(classification_report(logits, labels)["f1"][:5], f1.numpy(), atol=rounding())
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 import torch
+from closeness import rounding
 from gpu import DEVICE, on_gpu
 
 from nnlab_helpers import metrics
@@ -60,9 +61,9 @@ def test_torchmetrics_agrees_on_probabilities(scored):
     from torchmetrics.functional.classification import binary_auroc, binary_average_precision
 
     scores, labels = scored[0].sub(scored[0].min()).div(100), scored[1].long()
-    assert metrics.auroc(scores, labels) == pytest.approx(binary_auroc(scores, labels).item(), abs=1e-5)
+    assert metrics.auroc(scores, labels) == pytest.approx(binary_auroc(scores, labels).item(), abs=rounding(steps=128))
     theirs = binary_average_precision(scores, labels).item()
-    assert metrics.average_precision(scores, labels) == pytest.approx(theirs, abs=1e-5)
+    assert metrics.average_precision(scores, labels) == pytest.approx(theirs, abs=rounding(steps=128))
 
 
 def test_confident_logits_are_not_rounded_together():
@@ -96,7 +97,8 @@ def test_calibration_error_is_that_of_torchmetrics(overconfident, bins):
     logits, labels = overconfident
     probabilities = logits.softmax(1)
     theirs = multiclass_calibration_error(probabilities, labels, num_classes=5, n_bins=bins, norm="l1").item()
-    assert metrics.expected_calibration_error(probabilities, labels, bins) == pytest.approx(theirs, abs=1e-5)
+    mine = metrics.expected_calibration_error(probabilities, labels, bins)
+    assert mine == pytest.approx(theirs, abs=rounding(steps=128))
     assert theirs > 0.1
 
 
@@ -105,7 +107,7 @@ def test_a_bin_holds_its_upper_edge_and_empty_bins_are_left_out():
     table = metrics.calibration_table(probabilities, torch.tensor([0, 1, 1, 0]), bins=4)
     assert table.samples.tolist() == [1, 2, 1]
     assert table.accuracy.tolist() == [0.0, 1.0, 0.0]
-    np.testing.assert_allclose(table.confidence, [0.5, 0.675, 1.0], atol=1e-6)
+    np.testing.assert_allclose(table.confidence, [0.5, 0.675, 1.0], atol=rounding())
 
 
 def test_the_temperature_is_found_and_mends_the_calibration(overconfident):

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from closeness import rounding
 from gpu import DEVICE, on_gpu
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
@@ -76,7 +77,7 @@ def test_every_number_of_the_history_is_in_the_file(tmp_path):
     for name in set(history.columns) - {"epoch"}:
         steps, values = zip(*found.pop(tag_of(name)), strict=True)
         assert list(steps) == [1, 2, 3]
-        assert list(values) == pytest.approx(history[name], rel=1e-6)
+        assert list(values) == pytest.approx(history[name], rel=rounding())
     assert set(found) == {"loss/update", "accuracy/update"}
 
 

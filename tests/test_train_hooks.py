@@ -6,6 +6,7 @@ import contextlib
 
 import pytest
 import torch
+from closeness import rounding
 from torch import nn
 from training import Watch, X, Y, batches_of, make_data, make_model, sgd, weights
 
@@ -33,7 +34,7 @@ class TestHooks:
         whole = nn.functional.cross_entropy(model(X), Y).item()
         fit(model, batches_of(X, Y, 40), epochs=1, optimizer=sgd(model), accumulate=2, hooks=[watch])
         assert isinstance(seen[0], torch.Tensor)
-        assert seen[0].item() == pytest.approx(whole, rel=1e-6)
+        assert seen[0].item() == pytest.approx(whole, rel=rounding())
         assert not seen[0].requires_grad
 
     def test_a_function_is_called_after_each_epoch(self):

@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 import torch
+from closeness import rounding
 from torch import nn
 from torch.nn import functional as F
 from training import Constant, X, Y, batches_of, make_model, sgd
@@ -30,7 +31,7 @@ class TestOneOutputPerSample:
         model = nn.Sequential(nn.Linear(6, 1), nn.Flatten(0) if shape == (-1,) else nn.Identity())
         right = ((model(X).flatten() > 0).float() == BINARY).double().mean().item()
         found = evaluate(model, batches_of(X, BINARY.reshape(shape), 16), loss=loss)
-        assert found["accuracy"] == pytest.approx(right, rel=1e-6)
+        assert found["accuracy"] == pytest.approx(right, rel=rounding())
         assert 0.1 < right < 0.9
 
     @pytest.mark.parametrize("loss", [F.binary_cross_entropy, nn.BCELoss()])
@@ -66,7 +67,7 @@ class TestOneOutputPerSample:
         model = make_model()
         expected = (model(X).argmax(dim=1) == Y).double().mean().item()
         for loss in (lambda o, y: F.multi_margin_loss(o, y), nn.MultiMarginLoss(), nn.CrossEntropyLoss()):
-            assert evaluate(model, [(X, Y)], loss=loss)["accuracy"] == pytest.approx(expected, rel=1e-6)
+            assert evaluate(model, [(X, Y)], loss=loss)["accuracy"] == pytest.approx(expected, rel=rounding())
 
     def test_cross_entropy_over_one_class(self):
         with pytest.raises(ValueError, match=r"\[50, 1\], and cross-entropy over a single class is always 0"):
@@ -130,7 +131,7 @@ class TestBroadcasting:
     def test_what_is_meant_is_computed(self, loss, y):
         torch.manual_seed(0)
         model = nn.Linear(6, 1)
-        assert evaluate(model, [(X, y)], loss=loss)["loss"] == pytest.approx(loss(model(X), y).item(), rel=1e-6)
+        assert evaluate(model, [(X, y)], loss=loss)["loss"] == pytest.approx(loss(model(X), y).item(), rel=rounding())
         fit(model, [(X, y)], epochs=1, optimizer=sgd(model), loss=loss)
 
     def test_quantiles_share_their_targets(self):
@@ -165,16 +166,16 @@ class TestWhatCounts:
         y = LABELS.clamp(min=0) if getattr(loss, "ignore_index", -100) == 1 else LABELS
         whole = loss(model(X), y).item()
         found = evaluate(model, batches_of(X, y, size), loss=loss)
-        assert found["loss"] == pytest.approx(whole, rel=1e-5)
+        assert found["loss"] == pytest.approx(whole, rel=rounding(steps=128))
         counted = y != getattr(loss, "ignore_index", -100)
         right = (model(X).argmax(dim=1) == y)[counted].double().mean().item()
-        assert found["accuracy"] == pytest.approx(right, rel=1e-6)
+        assert found["accuracy"] == pytest.approx(right, rel=rounding())
 
     def test_nll_loss(self):
         model = nn.Sequential(make_model(), nn.LogSoftmax(dim=1))
         loss = nn.NLLLoss(WEIGHT)
         found = evaluate(model, batches_of(X, LABELS, 16), loss=loss)
-        assert found["loss"] == pytest.approx(loss(model(X), LABELS).item(), rel=1e-5)
+        assert found["loss"] == pytest.approx(loss(model(X), LABELS).item(), rel=rounding(steps=128))
 
     def test_pixels(self):
         torch.manual_seed(0)
@@ -183,7 +184,7 @@ class TestWhatCounts:
         y[:4] = -100
         y[4, 0] = -100
         found = evaluate(model, batches_of(images, y, 3))
-        assert found == {"loss": pytest.approx(F.cross_entropy(model(images), y).item(), rel=1e-5)}
+        assert found == {"loss": pytest.approx(F.cross_entropy(model(images), y).item(), rel=rounding(steps=128))}
 
     def test_training_losses_and_what_hooks_see(self):
         model, seen = make_model(), []
@@ -196,16 +197,16 @@ class TestWhatCounts:
         history = fit(
             model, batches_of(X, LABELS, 16), epochs=1, optimizer=sgd(model, lr=0.0), accumulate=9, hooks=[Hook()]
         )
-        assert history["train_loss"][0] == pytest.approx(whole, rel=1e-5)
-        assert seen[0]["loss"] == pytest.approx(whole, rel=1e-5)
-        assert seen[0]["accuracy"] == pytest.approx(history["train_accuracy"][0], rel=1e-5)
+        assert history["train_loss"][0] == pytest.approx(whole, rel=rounding(steps=128))
+        assert seen[0]["loss"] == pytest.approx(whole, rel=rounding(steps=128))
+        assert seen[0]["accuracy"] == pytest.approx(history["train_accuracy"][0], rel=rounding(steps=128))
 
     def test_a_batch_without_labels_that_count(self):
         model = make_model()
         nothing = torch.full((10,), -100)
         loader = [(X[:10], Y[:10]), (X[10:20], nothing)]
         expected = F.cross_entropy(model(X[:10]), Y[:10]).item()
-        assert evaluate(model, loader)["loss"] == pytest.approx(expected, rel=1e-6)
+        assert evaluate(model, loader)["loss"] == pytest.approx(expected, rel=rounding())
         assert len(fit(model, loader, epochs=1, optimizer=sgd(model))) == 1
         with pytest.raises(ValueError, match=r"no label counts in evaluation.*ignore_index"):
             evaluate(model, loader[1:])
@@ -214,7 +215,7 @@ class TestWhatCounts:
         model, y = make_model(), F.one_hot(Y, 3).float()
         loss = nn.CrossEntropyLoss(WEIGHT)
         found = evaluate(model, batches_of(X, y, 16), loss=loss)
-        assert found == {"loss": pytest.approx(loss(model(X), y).item(), rel=1e-5)}
+        assert found == {"loss": pytest.approx(loss(model(X), y).item(), rel=rounding(steps=128))}
 
     @pytest.mark.parametrize("loss", [nn.MSELoss(reduction="sum"), partial(F.cross_entropy, reduction="sum")])
     def test_a_sum_is_refused(self, loss):

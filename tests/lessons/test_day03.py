@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from closeness import rounding
 from lesson import definitions
 from torch import nn
 from torch.nn import functional as F
@@ -27,15 +28,15 @@ def test_activations_and_their_slopes_are_torchs(name):
     lesson = definitions(LESSON, name, "slope_of")
     oracle = make_activation(name)
     z = torch.cat([torch.linspace(-120, 120, 1000), torch.linspace(-4, 4, 1000)])
-    torch.testing.assert_close(getattr(lesson, name)(z), oracle(z), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(getattr(lesson, name)(z), oracle(z))
     mine, theirs = lesson.slope_of(getattr(lesson, name), z), lesson.slope_of(oracle, z)
-    torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(mine, theirs)
 
 
 @pytest.mark.parametrize(("name", "at_zero"), [("sigmoid", 0.25), ("tanh", 1.0), ("gelu", 0.5), ("swish", 0.5)])
 def test_slope_at_zero(name, at_zero):
     lesson = definitions(LESSON, name, "slope_of")
-    assert lesson.slope_of(getattr(lesson, name), torch.zeros(1)).item() == pytest.approx(at_zero, abs=1e-6)
+    assert lesson.slope_of(getattr(lesson, name), torch.zeros(1)).item() == pytest.approx(at_zero, abs=rounding())
 
 
 def test_the_textbooks_sigmoid_has_no_slope_far_out():
@@ -114,7 +115,7 @@ def test_gradient_by_depth_is_that_of_backward(device, generator):
         second = single[2](single[1](first))
         loss = F.cross_entropy(single[4](single[3](second)), y)
         expected = torch.stack([g.norm() for g in torch.autograd.grad(loss, [first, second])])
-        torch.testing.assert_close(norms[network], expected, rtol=1e-4, atol=1e-7)
+        torch.testing.assert_close(norms[network], expected, rtol=1e-4, atol=rounding())
 
 
 def test_dead_units_are_silent_for_every_row(device):

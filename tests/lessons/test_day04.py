@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from closeness import rounding
 from lesson import definitions
 from torch import nn
 from torch.nn import functional as F
@@ -81,7 +82,8 @@ def test_the_solutions_loop_and_fit_train_alike():
     optimizer = torch.optim.SGD(other.parameters(), lr=0.1)
     history = fit(other, batches, [(x[17:], y[17:])], epochs=3, optimizer=optimizer, loss=F.mse_loss, device="cpu")
     expected = list(zip(history["train_loss"], history["val_loss"], strict=True))
-    torch.testing.assert_close(torch.tensor(losses), torch.tensor(expected), rtol=1e-4, atol=1e-5)
+    within = {"rtol": rounding(steps=1024), "atol": rounding(steps=128)}
+    torch.testing.assert_close(torch.tensor(losses), torch.tensor(expected), **within)
 
 
 def test_measuring_changes_nothing():

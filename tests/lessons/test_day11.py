@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from closeness import rounding
 from lesson import definitions
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
@@ -104,4 +105,4 @@ def test_the_solutions_slider_is_the_debiased_average():
             float((weights[: t + 1].flip(0) * torch.tensor(values[: t + 1])).sum() / weights[: t + 1].sum())
             for t in range(30)
         ]
-        assert smooth(values, weight) == pytest.approx(wanted, abs=1e-6)
+        assert smooth(values, weight) == pytest.approx(wanted, abs=rounding())

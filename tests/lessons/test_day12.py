@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from closeness import rounding
 from lesson import definitions
 
 from nnlab_helpers import metrics
@@ -64,8 +65,8 @@ def test_the_lessons_reliability_is_the_packages_table(classified):
     table = definitions(LESSON, "reliability").reliability(confidence, answer == labels)
     package = metrics.calibration_table(probabilities, labels, bins=10)
     assert table[:, 0].tolist() == package.samples.tolist()
-    np.testing.assert_allclose(table[:, 1], package.confidence, atol=1e-5)
-    np.testing.assert_allclose(table[:, 2], package.accuracy, atol=1e-5)
+    np.testing.assert_allclose(table[:, 1], package.confidence, atol=rounding())
+    np.testing.assert_allclose(table[:, 2], package.accuracy, atol=rounding())
 
 
 def test_the_lessons_temperature_is_the_packages_to_a_step_of_its_grid(classified):
@@ -78,7 +79,7 @@ def test_the_lessons_temperature_is_the_packages_to_a_step_of_its_grid(classifie
 @pytest.mark.parametrize(("right", "count"), [(0, 20), (20, 20), (97, 100), (9_800, 10_000)])
 def test_the_lessons_wilson_interval_is_the_packages(right, count):
     own = definitions(LESSON, "wilson_interval").wilson_interval(right, count)
-    assert own == pytest.approx(metrics.wilson_interval(right, count), abs=1e-5)
+    assert own == pytest.approx(metrics.wilson_interval(right, count), abs=rounding())
 
 
 def test_the_lessons_comparison_is_the_packages():
@@ -99,13 +100,13 @@ def test_the_solutions_are_the_packages(classified, scored):
     confidence, answer = probabilities.max(1)
     for bins in (1, 5, 10):
         own = solved.expected_calibration_error(confidence, answer == labels, bins)
-        assert own == pytest.approx(metrics.expected_calibration_error(probabilities, labels, bins), abs=1e-5)
+        assert own == pytest.approx(metrics.expected_calibration_error(probabilities, labels, bins), abs=rounding())
     scores, positive = scored
     assert solved.auc(scores[positive], scores[~positive]) == pytest.approx(metrics.auroc(*scored))
     report = metrics.classification_report(answer, labels)
     precision, recall = solved.precision_recall(metrics.confusion_matrix(answer, labels, 4))
-    np.testing.assert_allclose(precision, report["precision"][:4], atol=1e-6)
-    np.testing.assert_allclose(recall, report["recall"][:4], atol=1e-6)
+    np.testing.assert_allclose(precision, report["precision"][:4], atol=rounding())
+    np.testing.assert_allclose(recall, report["recall"][:4], atol=rounding())
     batches = [((answer == 2)[part], (labels == 2)[part]) for part in torch.arange(500).split(64)]
     assert solved.f1_over_batches(batches) == pytest.approx(report["f1"].iloc[2])
 
