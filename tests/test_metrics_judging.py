@@ -175,20 +175,23 @@ def test_mcnemar_counts_the_splits_that_are_as_uneven(only_a, only_b):
 YES = torch.ones(3, dtype=torch.bool)
 
 
+ZEROS = torch.zeros(9, dtype=torch.long)
+
+
 @pytest.mark.parametrize(
     ("call", "says"),
     [
         (lambda: metrics.roc_curve(torch.rand(3), torch.ones(3)), "positives and negatives"),
-        (lambda: metrics.precision_recall_curve(torch.rand(3), torch.zeros(3)), "none occurs"),
+        (lambda: metrics.precision_recall_curve(torch.rand(3), ZEROS[:3]), "none occurs"),
         (lambda: metrics.auroc(torch.rand(3), torch.tensor([0, 1, 2])), "labels == class"),
         (lambda: metrics.auroc(torch.rand(3, 2), torch.ones(3)), r"\[3, 2\]"),
         (lambda: metrics.auroc(torch.rand(0), torch.ones(0)), "N > 0"),
         (lambda: metrics.auroc(torch.tensor([1.0, math.nan]), torch.tensor([0, 1])), "NaN"),
-        (lambda: metrics.expected_calibration_error(torch.randn(9, 3) * 9, torch.zeros(9)), "Apply softmax"),
-        (lambda: metrics.expected_calibration_error(torch.rand(9), torch.zeros(9)), r"\[N, C\]"),
-        (lambda: metrics.expected_calibration_error(torch.rand(9, 2) / 2, torch.zeros(9), bins=0), "at least one bin"),
-        (lambda: metrics.fit_temperature(torch.zeros(2, 3), torch.zeros(3)), r"\[2, 3\] and \[3\]"),
-        (lambda: metrics.fit_temperature(torch.zeros(2, 3), torch.zeros(2), lowest=-1), "0 < lowest"),
+        (lambda: metrics.expected_calibration_error(torch.randn(9, 3) * 9, ZEROS), "Apply softmax"),
+        (lambda: metrics.expected_calibration_error(torch.rand(9), ZEROS), r"\[N, C\]"),
+        (lambda: metrics.expected_calibration_error(torch.rand(9, 2) / 2, ZEROS, bins=0), "at least one bin"),
+        (lambda: metrics.fit_temperature(torch.zeros(2, 3), ZEROS[:3]), r"\[2, 3\] and \[3\]"),
+        (lambda: metrics.fit_temperature(torch.zeros(2, 3), ZEROS[:2], lowest=-1), "0 < lowest"),
         (lambda: metrics.wilson_interval(5, 4), "5 of 4"),
         (lambda: metrics.wilson_interval(0, 0), "0 of 0"),
         (lambda: metrics.wilson_interval(1, 4, level=95), "as in 0.95"),

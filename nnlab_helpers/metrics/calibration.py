@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+
+from nnlab_helpers.metrics.checks import classes_of, tensor_of, whole
 
 
 class CalibrationTable(NamedTuple):
@@ -30,8 +31,12 @@ def calibration_table(probabilities: Tensor, labels: Tensor, bins: int = 15) -> 
         bins: how many bins [0, 1] is cut into.
 
     Raises:
-        ValueError: no samples, shapes that do not belong together, no bins, or numbers that are no probabilities.
+        ValueError: no samples, shapes that do not belong together, no bins, numbers that are no probabilities, or a
+            label that is none of the C classes.
+        TypeError: probabilities that are no floats, labels or bins that are not whole numbers.
     """
+    probabilities, labels = _floats("probabilities", probabilities), tensor_of("labels", labels)
+    bins = whole("bins", bins)
     if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1] or not len(labels):
         raise ValueError(
             "expected probabilities [N, C] and labels [N] with N > 0, "
@@ -41,7 +46,8 @@ def calibration_table(probabilities: Tensor, labels: Tensor, bins: int = 15) -> 
         raise ValueError(f"at least one bin is needed, not {bins}")
     # On the CPU, as not every GPU has float64.
     confidence, chosen = probabilities.detach().cpu().double().max(dim=1)
-    if not ((probabilities >= 0).all() and (confidence <= 1 + 1e-6).all()):
+    labels = classes_of("labels", labels, probabilities.shape[1])
+    if not ((probabilities >= 0).all() and (confidence <= 1 + 1e-6).all()):  # NaN is neither
         raise ValueError("probabilities must lie in [0, 1]: are these logits? Apply softmax first")
     right = (chosen == labels.cpu()).double()
     edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64)[1:-1]
@@ -86,25 +92,43 @@ def fit_temperature(logits: Tensor, labels: Tensor, lowest: float = 0.05, highes
     on. In 1 / T the loss is convex, so the place where its slope changes sign is found by halving an interval.
 
     Args:
-        logits: `[N, C]`.
+        logits: `[N, C]`. A class that a sample cannot have may be ruled out by -inf.
         labels: true classes `[N]`.
         lowest: the smallest T considered; it is returned where the loss falls until there (no mistakes, say).
         highest: the largest T considered.
 
     Raises:
-        ValueError: no samples, shapes that do not belong together, or bounds that are not 0 < lowest < highest.
+        ValueError: no samples, shapes that do not belong together, a logit that is NaN or infinite, a label that is
+            none of the C classes or was ruled out, logits that are alike in each row (every temperature gives the
+            same), or bounds that are not 0 < lowest < highest.
+        TypeError: logits that are no floats, labels that are not whole numbers.
     """
+    logits, labels = _floats("logits", logits), tensor_of("labels", labels)
     if logits.ndim != 2 or labels.shape != logits.shape[:1] or not len(labels):
         raise ValueError(
             f"expected logits [N, C] and labels [N] with N > 0, got {list(logits.shape)} and {list(labels.shape)}"
         )
     if not 0 < lowest < highest:
         raise ValueError(f"the temperatures must satisfy 0 < lowest < highest, not {lowest} and {highest}")
-    z, y = logits.detach().cpu().double(), labels.cpu()  # not every GPU has float64
-    truth = F.one_hot(y, z.shape[1]).double()
+    z, y = logits.cpu().double(), classes_of("labels", labels, logits.shape[1]).cpu()  # not every GPU has float64
+    if z.isnan().any() or (z == torch.inf).any():
+        raise ValueError("a logit is NaN or infinite: look for it with logits.isfinite()")
+    ahead = z - z.gather(1, y[:, None])  # of the true class; so the slope of a perfect model is never above 0
+    if ahead.isnan().any() or (ahead == torch.inf).any():
+        raise ValueError("a true class was ruled out by -inf: its loss is infinite at every temperature")
+    if not ahead[ahead.isfinite()].any():
+        raise ValueError("the logits are alike in each row: every temperature gives the same probabilities")
+    possible = ahead.where(ahead.isfinite(), 0.0)  # where it is not, its probability is 0
     low, high = 1 / highest, 1 / lowest
     for _ in range(50):
         middle = math.sqrt(low * high)
-        slope = float(((z * middle).softmax(1) - truth).mul(z).sum(1).mean())
-        low, high = (middle, high) if slope < 0 else (low, middle)
+        slope = float(((ahead * middle).softmax(1) * possible).sum(1).mean())
+        low, high = (middle, high) if slope <= 0 else (low, middle)
     return min(max(2 / (low + high), lowest), highest)
+
+
+def _floats(name: str, value: Tensor) -> Tensor:
+    found = tensor_of(name, value)
+    if not found.is_floating_point():
+        raise TypeError(f"{name} must be floats, got {found.dtype}")
+    return found

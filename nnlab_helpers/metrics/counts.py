@@ -1,76 +1,66 @@
-"""How good are the predictions? Counts of right and wrong, over all and class by class, thin over torchmetrics.
-
-torchmetrics is imported at the first call: that takes seconds, as it brings torchvision along.
-"""
+"""How good are the predictions? Counts of right and wrong, over all and class by class."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
+
+from nnlab_helpers.metrics.checks import classes_of, predictions_and_labels, whole
 
 if TYPE_CHECKING:
     import pandas
 
 
-def accuracy(logits_or_pred: Tensor, labels: Tensor) -> float:
+def accuracy(logits_or_pred: Any, labels: Any) -> float:
     """The share of predictions that are right, in [0, 1].
 
     Args:
         logits_or_pred: logits or probabilities `[N, C]`, of which the largest wins, or predicted classes `[N]`.
-        labels: true classes, whole numbers `[N]`.
+        labels: true classes, whole numbers `[N]`. Both may be tensors, arrays or lists.
 
     Raises:
-        ValueError: there are no samples, a class is negative, or the shapes do not belong together.
+        ValueError: there are no samples, a class is negative or not among the C, a logit is NaN, there is one output
+            per sample, or the shapes do not belong together.
         TypeError: classes are not whole numbers.
 
     Example:
         >>> accuracy(torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([1, 1]))
         0.5
     """
-    pred, labels = _classes(logits_or_pred, labels)
+    pred, labels, _ = predictions_and_labels(logits_or_pred, labels)
     if len(labels) == 0:
         raise ValueError("the accuracy of no samples is not defined")
-    lowest = min(int(pred.min()), int(labels.min()))
-    if lowest < 0:
-        raise ValueError(f"classes are counted from 0, there is a {lowest}: leave out what has no label")
-    from torchmetrics.functional.classification import multiclass_accuracy
-
-    count = max(int(pred.max()), int(labels.max())) + 1
-    return float(multiclass_accuracy(pred, labels, num_classes=max(count, 2), average="micro"))
+    return int((pred == labels).sum()) / len(labels)
 
 
-def confusion_matrix(pred: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+def confusion_matrix(pred: Any, labels: Any, num_classes: int) -> Tensor:
     """Count how often each class was taken for which: int64 `[C, C]`, rows true, columns predicted.
 
     Args:
         pred: predicted classes `[N]`, or logits `[N, C]`.
-        labels: true classes `[N]`.
-        num_classes: C.
+        labels: true classes `[N]`. Both may be tensors, arrays or lists.
+        num_classes: C, at least 1.
 
     Raises:
-        ValueError: a class is outside 0 ... C - 1, or the shapes do not belong together.
-        TypeError: classes are not whole numbers.
+        ValueError: a class is outside 0 ... C - 1, C is below 1, or as `accuracy`.
+        TypeError: classes, or C, are not whole numbers.
 
     Example:
         >>> confusion_matrix(torch.tensor([0, 1, 1]), torch.tensor([0, 1, 0]), num_classes=2)
         tensor([[1, 1],
                 [0, 1]])
     """
-    pred, labels = _classes(pred, labels)
-    for name, classes in (("predicted", pred), ("true", labels)):
-        if len(classes) and not 0 <= int(classes.min()) <= int(classes.max()) < num_classes:
-            raise ValueError(
-                f"a {name} class is outside 0 ... {num_classes - 1}: they go from {int(classes.min())} "
-                f"to {int(classes.max())}"
-            )
-    from torchmetrics.functional.classification import multiclass_confusion_matrix
-
-    return multiclass_confusion_matrix(pred.long(), labels.long(), num_classes)
+    if (count := whole("num_classes", num_classes)) < 1:
+        raise ValueError(f"num_classes must be at least 1, got {count}")
+    pred, labels, _ = predictions_and_labels(pred, labels)
+    pred, labels = classes_of("predictions", pred, count), classes_of("labels", labels, count)
+    return torch.bincount(count * labels + pred, minlength=count * count).reshape(count, count)
 
 
-def classification_report(pred: Tensor, labels: Tensor, classes: Sequence[str] | None = None) -> pandas.DataFrame:
+def classification_report(pred: Any, labels: Any, classes: Sequence[str] | None = None) -> pandas.DataFrame:
     """Precision, recall, F1 and support of each class, and their averages.
 
     Precision: of those called a class, how many are. Recall: of those that are, how many were found. F1: the harmonic
@@ -78,21 +68,21 @@ def classification_report(pred: Tensor, labels: Tensor, classes: Sequence[str] |
 
     Args:
         pred: predicted classes `[N]`, or logits `[N, C]`.
-        labels: true classes `[N]`.
+        labels: true classes `[N]`. Both may be tensors, arrays or lists.
         classes: names of all classes, in order. Default: their numbers, up to the largest that occurs.
 
     Returns:
-        A frame with a row per class, then "macro average" (each class counts the same) and "weighted average" (each
-        class counts by its support), and the columns `precision`, `recall`, `f1` (in [0, 1]) and `support` (samples).
+        A frame with a row per class, then "macro average" (each class counts the same that occurs among the labels or
+        the predictions, as in scikit-learn) and "weighted average" (each class counts by its support), and the columns
+        `precision`, `recall`, `f1` (in [0, 1]) and `support` (samples).
 
     Raises:
-        ValueError: there are no samples, a class has no name, or the shapes do not belong together.
+        ValueError: there are no samples, a class has no name, or as `accuracy`.
         TypeError: classes are not whole numbers.
     """
     import pandas
 
-    outputs = pred.shape[1] if pred.ndim == 2 else 0
-    pred, labels = _classes(pred, labels)
+    pred, labels, outputs = predictions_and_labels(pred, labels)
     if len(labels) == 0:
         raise ValueError("there are no samples to report on")
     if classes is None:
@@ -104,24 +94,14 @@ def classification_report(pred: Tensor, labels: Tensor, classes: Sequence[str] |
         "recall": right / support.clamp(min=1),
         "f1": 2 * right / (called + support).clamp(min=1),
     }
-    shares = support / support.sum()
+    shares, occurs = support / support.sum(), called + support > 0
     report = pandas.DataFrame(
-        {name: [*column.tolist(), column.mean().item(), (column @ shares).item()] for name, column in columns.items()},
+        {
+            name: [*column.tolist(), column[occurs].mean().item(), (column @ shares).item()]
+            for name, column in columns.items()
+        },
         index=[*classes, "macro average", "weighted average"],
     )
     report["support"] = [int(count) for count in [*support.tolist(), len(labels), len(labels)]]
     return report
 
-
-def _classes(pred: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Predicted and true classes `[N]`, on one device."""
-    if pred.ndim == 2:
-        pred = pred.argmax(dim=1)
-    if pred.ndim != 1 or pred.shape != labels.shape:
-        raise ValueError(
-            f"expected logits [N, C] or classes [N], and labels [N]: got {list(pred.shape)} and {list(labels.shape)}"
-        )
-    for name, classes in (("predictions", pred), ("labels", labels)):
-        if classes.is_floating_point():
-            raise TypeError(f"{name} must be whole numbers, got {classes.dtype}: are these logits, or one-hot rows?")
-    return pred, labels.to(pred.device)

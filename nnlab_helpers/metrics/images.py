@@ -23,7 +23,8 @@ def psnr(images: Tensor, truth: Tensor, data_range: float = 1.0) -> float:
         data_range: the brightest value minus the darkest that pixels may have: 1.0, or 255 for bytes as floats.
 
     Raises:
-        ValueError: there are no images, the shapes differ or are not `[N, C, H, W]`, or the range is not positive.
+        ValueError: there are no images, the shapes differ or are not `[N, C, H, W]`, a pixel is NaN or infinite, or the
+            range is not positive.
         TypeError: the pixels are not floats.
 
     Example:
@@ -44,7 +45,7 @@ def ssim(images: Tensor, truth: Tensor, data_range: float = 1.0) -> float:
     """Structural similarity (Wang, Bovik, Sheikh and Simoncelli, 2004), averaged over the images; 1 for equal ones.
 
     Each window of 11x11 pixels, weighted by a Gaussian of deviation 1.5, is compared in brightness, in contrast and
-    in its pattern. Only windows that lie within the image count.
+    in its pattern. There is a window around every pixel; where it reaches beyond the border, the image is mirrored.
 
     Args:
         images: `[N, C, H, W]`, floats; at least 6 pixels on each side.
@@ -83,6 +84,8 @@ def _matched(images: Tensor, truth: Tensor, data_range: float) -> Tensor:
     for name, pixels in (("images", images), ("truth", truth)):
         if not pixels.is_floating_point():
             raise TypeError(f"{name} must be floats, got {pixels.dtype}: divide bytes by 255 first")
+        if not pixels.isfinite().all():
+            raise ValueError(f"{name} hold a pixel that is NaN or infinite")
     if not (data_range > 0 and math.isfinite(data_range)):
         raise ValueError(f"data_range is the brightest value minus the darkest, above 0: got {data_range}")
     return truth.detach().to(images)

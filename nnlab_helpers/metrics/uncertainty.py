@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from nnlab_helpers.metrics.checks import truths, whole
+
 
 def wilson_interval(right: int, count: int, level: float = 0.95) -> tuple[float, float]:
     """Confidence interval (low, high) for a share of which `right` of `count` independent samples were counted.
@@ -27,17 +29,19 @@ def wilson_interval(right: int, count: int, level: float = 0.95) -> tuple[float,
 
     Raises:
         ValueError: the counts are not 0 <= right <= count with count >= 1, or `level` is not in (0, 1).
+        TypeError: a count is not whole. Of a share, pass `round(share * count)`.
 
     Example:
         >>> low, high = wilson_interval(98, 100)
         >>> f"{low:.3f} to {high:.3f}"
         '0.930 to 0.994'
     """
+    right, count = whole("right", right), whole("count", count)
     if count < 1 or not 0 <= right <= count:
         raise ValueError(f"expected 0 <= right <= count and count >= 1, got {right} of {count}")
     from scipy.stats import binomtest
 
-    interval = binomtest(int(right), int(count)).proportion_ci(_checked_level(level), method="wilson")
+    interval = binomtest(right, count).proportion_ci(_checked_level(level), method="wilson")
     return float(interval.low), float(interval.high)
 
 
@@ -62,6 +66,7 @@ def paired_difference(right_a: Tensor, right_b: Tensor, level: float = 0.95) -> 
 
     Raises:
         ValueError: the shapes are not one `[N]` with N > 0, or `level` is not in (0, 1).
+        TypeError: something else than true and false (probabilities, say).
     """
     only_a, only_b, count = _disagreements(right_a, right_b)
     difference = (only_b - only_a) / count
@@ -85,6 +90,7 @@ def mcnemar_test(right_a: Tensor, right_b: Tensor) -> float:
 
     Raises:
         ValueError: the shapes are not one `[N]` with N > 0.
+        TypeError: something else than true and false (probabilities, say).
     """
     only_a, only_b, _ = _disagreements(right_a, right_b)
     if only_a + only_b == 0:
@@ -95,16 +101,14 @@ def mcnemar_test(right_a: Tensor, right_b: Tensor) -> float:
 
 
 def _checked_level(level: float) -> float:
-    if not 0 < level < 1:
+    if isinstance(level, bool) or not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, as in 0.95, not {level}")
     return level
 
 
 def _disagreements(right_a: Tensor, right_b: Tensor) -> tuple[int, int, int]:
     """How often only A is right, how often only B is, and the number of samples."""
-    if right_a.ndim != 1 or right_a.shape != right_b.shape or not len(right_a):
-        raise ValueError(
-            f"expected two tensors [N] of the same samples, got {list(right_a.shape)} and {list(right_b.shape)}"
-        )
-    a, b = right_a.bool().cpu(), right_b.bool().cpu()
+    a, b = truths("right_a", right_a), truths("right_b", right_b)
+    if a.ndim != 1 or a.shape != b.shape or not len(a):
+        raise ValueError(f"expected two tensors [N] of the same samples, got {list(a.shape)} and {list(b.shape)}")
     return int((a & ~b).sum()), int((b & ~a).sum()), len(a)
