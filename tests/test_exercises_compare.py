@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from nnlab_helpers.exercises.compare import close, difference, recognise
+from nnlab_helpers.exercises.checking.compare import close, difference, recognise
 
 T = torch.tensor
 NAN = float("nan")

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import nnlab_helpers.exercises as package
-from nnlab_helpers.exercises import check, engine, keep_record, progress
-from nnlab_helpers.exercises.engine import exercise
-from nnlab_helpers.exercises.record import Entry, Record, record_path
+from nnlab_helpers.exercises import check, keep_record, progress
+from nnlab_helpers.exercises.checking import declare, exercise
+from nnlab_helpers.exercises.progress import Entry, Record, record_path
 
 
 @pytest.fixture
@@ -148,9 +148,9 @@ def test_nothing_is_kept_when_told_so(path: Path) -> None:
 
 @pytest.fixture
 def two_days(monkeypatch, path: Path) -> Path:
-    monkeypatch.setattr(engine, "REGISTRY", {})
-    monkeypatch.setattr(engine, "days", lambda: ["day90", "day91"])
-    monkeypatch.setattr(engine.importlib, "import_module", lambda name: None)
+    monkeypatch.setattr(declare, "REGISTRY", {})
+    monkeypatch.setattr(declare, "days", lambda: ["day90", "day91"])
+    monkeypatch.setattr(declare.importlib, "import_module", lambda name: None)
     for id, stars in (("day90.a", 1), ("day90.b", 3), ("day91.c", 2)):
         exercise(id, title=f"Title {id[-1]} <b>", stars=stars, hints=("1", "2"), learned="l")(
             lambda answer, t: t.expect(answer, 1)

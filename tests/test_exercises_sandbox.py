@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 import torch
 
-from nnlab_helpers.exercises import sandbox
-from nnlab_helpers.exercises.sandbox import Late, Modes, Printed, captured, limited, undisturbed
+from nnlab_helpers.exercises.checking import timeout
+from nnlab_helpers.exercises.checking.isolation import Modes, Printed, captured, undisturbed
+from nnlab_helpers.exercises.checking.timeout import Late, limited
 
 
 def timer_is_not_ours() -> bool:
@@ -267,10 +268,10 @@ class FakeTime:
 
 
 @pytest.fixture
-def clock(monkeypatch) -> tuple[FakeTime, sandbox._Clock]:
+def clock(monkeypatch) -> tuple[FakeTime, timeout._Clock]:
     fake = FakeTime()
-    monkeypatch.setattr(sandbox, "time", fake)
-    return fake, sandbox._Clock(4.0)
+    monkeypatch.setattr(timeout, "time", fake)
+    return fake, timeout._Clock(4.0)
 
 
 def test_time_is_over_when_the_limit_was_spent_working(clock) -> None:
@@ -306,7 +307,7 @@ def test_the_first_check_loads_nothing_heavy() -> None:
     """Some switches of torch load hundreds of modules when they are set, not when they are read."""
     code = (
         "import sys, torch\n"
-        "from nnlab_helpers.exercises.sandbox import Modes, Printed, captured, undisturbed\n"
+        "from nnlab_helpers.exercises.checking.isolation import Modes, Printed, captured, undisturbed\n"
         "before = len(sys.modules)\n"
         "with undisturbed(1), captured(Printed()): Modes().restore()\n"
         "print(len(sys.modules) - before)"

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from nnlab_helpers.exercises.stubs import marked, untouched
+from nnlab_helpers.exercises.checking.stubs import marked, untouched
 
 
 def dots(z):

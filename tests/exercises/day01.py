@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from answers import Answers
 
-from nnlab_helpers.exercises.tiny_engine import Value
+from nnlab_helpers.exercises.days.tiny_engine import Value
 
 # -- divide ----------------------------------------------------------------------------------------------------
 
