@@ -3,10 +3,11 @@
 from nnlab_helpers.exercises.checking.cases import VARIANTS, ZERO_DIM, Case, case
 from nnlab_helpers.exercises.checking.declare import exercise
 from nnlab_helpers.exercises.checking.example_models import Example, example_models
+from nnlab_helpers.exercises.checking.formula import Formula
 from nnlab_helpers.exercises.checking.tracing import AUTOGRAD, CONVOLUTIONS, LAYERS, called
 from nnlab_helpers.exercises.checking.trial import Trial, any_of
 
 __all__ = [
-    "AUTOGRAD", "CONVOLUTIONS", "LAYERS", "VARIANTS", "ZERO_DIM", "Case", "Example", "Trial", "any_of", "called",
+    "AUTOGRAD", "CONVOLUTIONS", "LAYERS", "VARIANTS", "ZERO_DIM", "Case", "Example", "Formula", "Trial", "any_of", "called",
     "case", "example_models", "exercise",
 ]  # fmt: skip
