@@ -22,9 +22,7 @@ from nnlab_helpers.exercises.checking.grade import grade
 from nnlab_helpers.exercises.checking.isolation import undisturbed
 from nnlab_helpers.exercises.checking.trial import Trial
 
-# Forms of input that a reference itself does not bear, and why.
-WITHOUT: dict[tuple[str, str], str] = {}
-# Arguments that a reference ignores in all cases, and why: (id, name) -> reason.
+# Arguments that need not matter in any case, by name or position, and why.
 IGNORED: dict[tuple[str, str], str] = {}
 
 

@@ -8,6 +8,6 @@ from nnlab_helpers.exercises.checking.tracing import AUTOGRAD, CONVOLUTIONS, LAY
 from nnlab_helpers.exercises.checking.trial import Trial, any_of
 
 __all__ = [
-    "AUTOGRAD", "CONVOLUTIONS", "LAYERS", "VARIANTS", "ZERO_DIM", "Case", "Example", "Formula", "Trial", "any_of", "called",
-    "case", "example_models", "exercise",
+    "AUTOGRAD", "CONVOLUTIONS", "LAYERS", "VARIANTS", "ZERO_DIM", "Case", "Example", "Formula", "Trial", "any_of",
+    "called", "case", "example_models", "exercise",
 ]  # fmt: skip
