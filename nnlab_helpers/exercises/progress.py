@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -110,6 +111,8 @@ def _load(path: Path) -> tuple[dict[str, Entry], dict[str, Any], str]:
         OSError: the file is there and cannot be read.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # to read a pipe would wait for ever
+            raise OSError(errno.EINVAL, "not a plain file", str(path))
         text = path.read_bytes()
     except FileNotFoundError:
         return {}, {}, ""
@@ -122,7 +125,7 @@ def _load(path: Path) -> tuple[dict[str, Entry], dict[str, Any], str]:
             if isinstance(entry, dict)
         }
         return entries, {key: value for key, value in content.items() if key != "exercises"}, ""
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         aside = path.with_name(path.name + ".bak")
         with contextlib.suppress(OSError):
             os.replace(path, aside)
@@ -148,8 +151,13 @@ def _locked(path: Path, patience: float = 1.0) -> Iterator[None]:
     """Let one kernel at a time read and replace the file.
 
     Where there are no such locks (Windows, some network drives) or somebody holds one too long, the last to write wins.
+    What already lies under the name of the lock, or behind a link of that name, is not touched.
+
+    Raises:
+        OSError: the lock's name is taken by a link, a folder or a pipe.
     """
-    with open(path.with_name(path.name + ".lock"), "w") as lock:
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    with open(os.open(path.with_name(path.name + ".lock"), flags, 0o666), "rb") as lock:
         end = time.monotonic() + patience
         while fcntl is not None and time.monotonic() < end:
             try:

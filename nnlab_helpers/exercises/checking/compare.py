@@ -59,6 +59,13 @@ def _brief(want: Any) -> str:
     return text if len(text) <= 60 else describe(want)
 
 
+def _told(got: Any) -> str:
+    """What came, where its type is wrong: a short list is written out."""
+    flat = isinstance(got, list | tuple) and all(isinstance(part, str | int | float) for part in got)
+    short = flat and len(got) <= FEW and len(show(got)) <= 60
+    return f"the {type(got).__name__} {show(got)}" if short else describe(got)
+
+
 def _missing(got: Any) -> str:
     return "Is a `return` missing?" if got is None else ""
 
@@ -80,6 +87,9 @@ def _numbers(got: Any, want: Any, rtol: float, atol: float) -> Difference | None
             note = f"One number was expected, and what came has shape {list(got.shape)}."
         return Difference(number(want), show(got), note=note)
     exact = isinstance(want, int | np.integer)
+    if exact and isinstance(plain, float) and plain == want:
+        note = "The number is right, but it is a float: a whole number is asked for."
+        return Difference(number(want), number(plain), note=note)
     if plain == want if exact else np.isclose(plain, want, rtol=rtol, atol=atol, equal_nan=True):
         return None
     return Difference(*_apart(want, plain))
@@ -141,7 +151,7 @@ def _arrays(got: Any, want: Any, rtol: float, atol: float) -> Difference | None:
     if isinstance(want, torch.Tensor) != isinstance(got, torch.Tensor) or (
         isinstance(want, np.ndarray) and not isinstance(got, np.ndarray | np.generic)
     ):
-        return Difference(describe(want), describe(got), note=_missing(got))
+        return Difference(describe(want), _told(got), note=_missing(got))
     one, other = array(got), array(want)
     if one.shape != other.shape:
         note = ""
@@ -162,7 +172,9 @@ def _arrays(got: Any, want: Any, rtol: float, atol: float) -> Difference | None:
     wrong = int((~same).sum())
     if not exact and np.isnan(one).any() and not np.isnan(other).any():
         index = tuple(int(i) for i in np.argwhere(np.isnan(one))[0])
-        note = "NaN comes from 0/0, inf - inf, log or square root of a negative number."
+        note = "NaN comes from 0/0, inf - inf, 0 times inf, log or square root of a negative number."
+    elif not exact and one.dtype.itemsize < other.dtype.itemsize and np.allclose(one, other, 1e-2, 1e-2):
+        note = f"{_dtype(got)} holds too few digits for this: is float32 lost on the way?"
     elif other.size > FEW:
         note = f"{wrong} of {other.size} entries differ."
     if other.size <= FEW and other.ndim <= 1:

@@ -70,12 +70,19 @@ class Formula:
     rtol: float = 1e-4
     atol: float = 1e-5
 
+    @property
+    def asks_function(self) -> bool:
+        """Whether a class is no answer."""
+        return self.ask is None and not isinstance(self.right, type)
+
     def check(self, answer: Any, t: Trial) -> None:
         """Refuse `answer` unless it does what the reference does.
 
         Raises:
             Wrong: it does not.
         """
+        if isinstance(answer, type) and self.asks_function:
+            t.fail(f"a function was expected, got {describe(answer)}")
         run = _Run(self, answer, t)
         run.compare(run.values)
         if self.fresh:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -35,15 +36,26 @@ def grade(id: str, answer: Any, *, time_limit: float | None = None) -> Outcome:
     found = find(id)
     time_limit = TIME_LIMIT if time_limit is None else time_limit
     waiting = f'hint("{id}") gives the first of {len(found.hints)} hints'
-    if untouched(answer):
+    odd = isinstance(answer, type) and found.formula is not None and found.formula.asks_function
+    if not odd and _holds(untouched, answer):
         return Outcome(found, "not attempted", f"not attempted yet   {waiting}")
     wrong = _trial(found, answer, time_limit)
     if wrong is None:
         return Outcome(found, "right", f"right. {found.learned}")
-    if marked(answer):
+    if _holds(marked, answer):
         note = "A line with `...` still waits in it. Put your code in its place, or take it away when you are done."
         return Outcome(found, "not attempted", f"not attempted yet   {waiting}", (note,))
     return Outcome(found, "wrong", wrong.headline, tuple(wrong.note.splitlines()))
+
+
+def _holds(question: Callable[[Any], bool], answer: Any) -> bool:
+    """What is asked of an answer; an answer that cannot even be asked is an attempt."""
+    try:
+        return question(answer)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return False
 
 
 def _trial(found: Exercise, answer: Any, time_limit: float) -> Wrong | None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import random
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,43 +62,110 @@ def captured(printed: Printed) -> Iterator[None]:
                     pyplot.close(number)
 
 
+def _autocast(on: bool) -> None:
+    torch.set_autocast_enabled("cpu", on)
+
+
+def _set_inference_mode(on: bool) -> None:
+    guard = torch.inference_mode(on)  # there is no other way to leave a mode whose guard is lost
+    guard.__enter__()
+    _guards.append(guard)
+
+
+_guards: list[Any] = []  # let go of, they would switch back
+
+# The global switches of Python, NumPy and torch that code is tempted to change: how to read and how to set each.
+SWITCHES: list[tuple[Callable[[], Any], Callable[[Any], Any]]] = [
+    (torch.is_inference_mode_enabled, _set_inference_mode),
+    (torch.is_grad_enabled, torch.set_grad_enabled),
+    (torch.get_default_dtype, torch.set_default_dtype),
+    (torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
+    (torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms),
+    (torch.get_num_threads, torch.set_num_threads),
+    (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    (lambda: torch.is_autocast_enabled("cpu"), _autocast),
+    (lambda: dict(vars(torch._tensor_str.PRINT_OPTS)), lambda was: vars(torch._tensor_str.PRINT_OPTS).update(was)),
+    (np.geterr, lambda was: np.seterr(**was)),
+    (np.get_printoptions, lambda was: np.set_printoptions(**was)),
+    (sys.getrecursionlimit, sys.setrecursionlimit),
+    (sys.getprofile, sys.setprofile),
+    (sys.gettrace, sys.settrace),
+    (gc.isenabled, lambda was: gc.enable() if was else gc.disable()),
+    *(
+        (partial(getattr, backend, flag), partial(setattr, backend, flag))
+        for backend, flags in (
+            (torch.backends.mkldnn, ("enabled",)),
+            (torch.backends.cudnn, ("enabled", "benchmark", "deterministic")),
+        )
+        for flag in flags
+    ),
+]
+
+
 class Modes:
-    """The global switches of Python, NumPy and torch that code is tempted to change."""
+    """How the global switches stand, with the working folder, the environment and matplotlib's settings."""
 
     def __init__(self) -> None:
         """Note how they stand now."""
-        self.grad = torch.is_grad_enabled()
-        self.dtype = torch.get_default_dtype()
-        self.device = torch.get_default_device()
-        self.anomaly = torch.is_anomaly_enabled()
-        self.deterministic = torch.are_deterministic_algorithms_enabled()
-        self.threads = torch.get_num_threads()
-        self.errors = np.geterr()
-        self.printing = np.get_printoptions()
-        self.recursion = sys.getrecursionlimit()
+        self.switches = [read() for read, _ in SWITCHES]
+        self.device = _default_device()
+        self.stack = [mode for mode in _mode_stack() if mode is not _default_device_mode()]
         self.folder = _folder()
+        self.environment = dict(os.environ)
+        self.drawing = _drawing_settings()
 
     def restore(self) -> None:
-        """Set every switch that has moved back to where it was."""
-        torch.set_grad_enabled(self.grad)
-        torch.set_default_dtype(self.dtype)
-        if torch.get_default_device() != self.device:
+        """Set all that has moved back to where it was."""
+        if _default_device() != self.device:
+            _set_mode_stack([])  # torch does not change it below another mode
             _set_default_device(self.device)
-        torch.autograd.set_detect_anomaly(self.anomaly)
-        if torch.are_deterministic_algorithms_enabled() != self.deterministic:  # setting it takes seconds at first
-            torch.use_deterministic_algorithms(self.deterministic)
-        if torch.get_num_threads() != self.threads:
-            torch.set_num_threads(self.threads)
-        np.seterr(**self.errors)
-        np.set_printoptions(**self.printing)
-        sys.setrecursionlimit(self.recursion)
+        _set_mode_stack(self.stack)
+        for (read, set_to), was in zip(SWITCHES, self.switches, strict=True):
+            if read() != was:  # setting some of them takes seconds at first
+                set_to(was)
         if self.folder and self.folder != _folder():
             os.chdir(self.folder)
+        if os.environ != self.environment:
+            os.environ.clear()
+            os.environ.update(self.environment)
+        if self.drawing is not None and _drawing_settings() != self.drawing:
+            dict.update(sys.modules["matplotlib"].rcParams, self.drawing)
+
+
+def _mode_stack() -> list[Any]:
+    """The modes that torch passes every call through, such as `with torch.device("meta")`, the outermost first."""
+    return [torch._C._get_function_stack_at(i) for i in range(torch._C._len_torch_function_stack())]
+
+
+def _default_device_mode() -> Any:
+    return getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None)
+
+
+def _default_device() -> torch.device:
+    mode = _default_device_mode()  # `torch.get_default_device` would also tell of a device that was entered
+    return torch.device("cpu") if mode is None else mode.device
+
+
+def _set_mode_stack(wanted: list[Any]) -> None:
+    """Leave the modes in `wanted` alone on the stack, and the one that stands for the default device."""
+    default = _default_device_mode()
+    wanted = [*([] if default is None else [default]), *wanted]
+    if len(wanted) == len(_mode_stack()) and all(a is b for a, b in zip(wanted, _mode_stack(), strict=True)):
+        return
+    while torch._C._len_torch_function_stack():
+        torch._C._pop_torch_function_stack()
+    for mode in wanted:
+        torch._C._push_on_torch_function_stack(mode)
 
 
 def _set_default_device(device: torch.device) -> None:
     # None means the CPU as well, and without a mode that every later call of torch would pass through.
     torch.set_default_device(None if device == torch.device("cpu") else device)
+
+
+def _drawing_settings() -> dict[str, Any] | None:
+    settings = getattr(sys.modules.get("matplotlib"), "rcParams", None)  # None: not loaded, so not changed either
+    return None if settings is None else dict(dict.items(settings))
 
 
 def _folder() -> str | None:
@@ -112,6 +182,7 @@ def undisturbed(seed: int) -> Iterator[None]:
     python, arrays, tensors = random.getstate(), np.random.get_state(), torch.get_rng_state()
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
     try:
+        _set_mode_stack([])
         torch.set_grad_enabled(True)
         torch.set_default_dtype(torch.float32)
         torch.set_num_threads(1)  # a check's tensors are small: two threads would mostly wait for each other

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import dis
 import functools
 import inspect
@@ -20,12 +21,14 @@ def untouched(answer: Any) -> bool:
     if answer is None or answer is Ellipsis:
         return True
     if isinstance(answer, list | tuple | dict):
-        parts = list(answer.values() if isinstance(answer, dict) else answer)
+        parts = list(dict.values(answer) if isinstance(answer, dict) else answer)
         return bool(parts) and all(part is None or part is Ellipsis for part in parts)
     if isinstance(answer, type):
         functions = _methods(answer)
+        if functions:  # a constructor that only calls its parent's waits for nothing: all else is inherited
+            return all(map(_stub, functions)) and not all(map(_only_calls_parent, functions))
         own = {name for name in vars(answer) if not (name.startswith("__") and name.endswith("__"))}
-        return not own if not functions else all(_stub(function) for function in functions)
+        return not own and answer.__bases__ == (object,)
     function = _function(answer)
     return function is not None and _stub(function)
 
@@ -49,10 +52,9 @@ def _function(answer: Any) -> types.FunctionType | None:
         answer = answer.func
     if isinstance(answer, types.MethodType):
         answer = answer.__func__
-    try:
-        answer = inspect.unwrap(answer)
-    except (ValueError, AttributeError, TypeError):
-        return None
+    if isinstance(answer, types.FunctionType | functools._lru_cache_wrapper):  # others may raise anything when asked
+        with contextlib.suppress(ValueError):
+            answer = inspect.unwrap(answer)
     return answer if isinstance(answer, types.FunctionType) else None
 
 
@@ -87,6 +89,14 @@ def _stub(function: types.FunctionType) -> bool:
     code = function.__code__
     returns = [i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_CONST", "RETURN_CONST")]
     return {i.opname for i in dis.get_instructions(code)} <= EMPTY and set(returns) <= {None, Ellipsis}
+
+
+def _only_calls_parent(function: types.FunctionType) -> bool:
+    """Nothing but `super().__init__(...)` and perhaps a docstring."""
+    tree = _tree(function)
+    body = tree[0].body if tree and isinstance(tree[0], ast.FunctionDef) else []
+    calls = [ast.unparse(statement).startswith("super().__init__(") for statement in body]
+    return any(calls) and all(calls[1:]) and (calls[0] or isinstance(getattr(body[0], "value", None), ast.Constant))
 
 
 def _says_nothing(statement: ast.stmt) -> bool:

@@ -10,7 +10,7 @@ import threading
 import time
 import types
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -129,7 +129,7 @@ def _limited_by_thread(work: Callable[[], T], clock: _Clock) -> T:
     learner = threading.get_ident()
     send = ctypes.pythonapi.PyThreadState_SetAsyncExc
     turn = threading.Lock()
-    done = threading.Event()
+    done, sent = threading.Event(), threading.Event()
     interval = sys.getswitchinterval()
 
     def watch() -> None:
@@ -139,6 +139,7 @@ def _limited_by_thread(work: Callable[[], T], clock: _Clock) -> T:
                 if clock.active and clock.over():
                     clock.note_place(sys._current_frames().get(learner))
                     sys.setswitchinterval(1e-6)  # take turns so often that some turn begins outside of a `try`
+                    sent.set()
                     send(ctypes.c_ulong(learner), ctypes.py_object(TimeUp))
             wait = clock.again()
 
@@ -147,9 +148,18 @@ def _limited_by_thread(work: Callable[[], T], clock: _Clock) -> T:
     try:
         return work()
     finally:
-        clock.active = False
-        done.set()
-        with turn:
-            send(ctypes.c_ulong(learner), None)  # one that was sent and has not arrived
-        watcher.join()
-        sys.setswitchinterval(interval)
+        ended = False
+        while not ended:
+            with suppress(TimeUp):  # it may arrive here
+                clock.active = False
+                done.set()
+                watcher.join()
+                sys.setswitchinterval(interval)
+                ended = True
+        # Taking back one that has not arrived would leave Python's flag for it raised for ever, with which code under a
+        # profile function hangs. So let one more arrive.
+        if sent.is_set():
+            with suppress(TimeUp):
+                send(ctypes.c_ulong(learner), ctypes.py_object(TimeUp))
+                while True:
+                    pass

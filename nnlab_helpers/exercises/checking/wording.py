@@ -83,7 +83,7 @@ def named_arguments(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     named: dict[str, Any] = {}
     try:
         parameters = list(inspect.signature(target).parameters.values())
-    except (TypeError, ValueError):
+    except Exception:  # asked for its signature, an answer may raise anything
         parameters = []
     plain = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     for position, (name, value) in enumerate(itertools.zip_longest(plain[: len(args)], args)):
