@@ -19,7 +19,8 @@ def snapshot(value: Any, seen: tuple[int, ...] = ()) -> Any:
     if isinstance(value, torch.Tensor):
         if value.layout != torch.strided or value.is_meta:
             return tuple(value.shape)
-        content = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        flat = value.detach().cpu().reshape(-1).clone(memory_format=torch.contiguous_format)
+        content = flat.view(torch.uint8).numpy().tobytes()
         return tuple(value.shape), value.dtype, value.requires_grad, content
     if isinstance(value, np.ndarray):
         return value.shape, value.dtype, value.tolist() if value.dtype.hasobject else value.tobytes()
