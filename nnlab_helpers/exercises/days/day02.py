@@ -1,26 +1,30 @@
-"""Checks of day 2: a network in NumPy, its gradients by hand, and how to tell that they are right."""
+"""Exercises of day 2: a network in NumPy, its gradients by hand, and how to tell that they are right."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from nnlab_helpers.exercises.checking import Trial, any_of, exercise
+from nnlab_helpers.exercises.checking import Trial, any_of, case, exercise
+from nnlab_helpers.exercises.checking.trial import Wrong
 
 Array = np.ndarray
 Params = dict[str, Array]
 
-
-def _hold(t: Trial, got: Any, want: Any, known: Mapping[str, Any], **words: str) -> None:
-    """Expect `want` to the many digits that double precision gives."""
-    t.expect(got, want, known=known, rtol=1e-5, atol=1e-8, **words)
+# NumPy works in double precision, so that comparisons may be close.
+RTOL, ATOL = 1e-5, 1e-8
 
 
 # -- softmax and cross-entropy -----------------------------------------------------------------------------------
+
+
+def _exp(z: Array) -> Array:
+    with np.errstate(all="ignore"):
+        return np.exp(z)
 
 
 def log_sum_exp(z: Array, *, lead: Callable[[Array], Array] = lambda z: z.max(axis=1)) -> Array:
@@ -57,8 +61,8 @@ exercise(
     learned="With it the cross-entropy of a row is log_sum_exp(z) - z[label], and that is how PyTorch computes it.",
     right=log_sum_exp,
     cases=_lse_cases,
-    rtol=1e-5,
-    atol=1e-8,
+    rtol=RTOL,
+    atol=ATOL,
     mistakes={
         "You subtracted the largest score and did not put it back: what does subtracting m from every score do to the "
         "logarithm?": lambda z: log_sum_exp(z) - z.max(axis=1),
@@ -97,17 +101,49 @@ exercise(
 )
 
 
-def _exp(z: Array) -> Array:
+def softmax(z: Array, axis: int = 1, lead: Callable[[Array], Any] | None = None) -> Array:
+    """Softmax along `axis`; `lead` is what every score is made smaller by, if not the largest of its own row."""
     with np.errstate(all="ignore"):
-        return np.exp(z)
+        e = np.exp(z - (lead(z) if lead else z.max(axis=axis, keepdims=True)))
+        return e / e.sum(axis=axis, keepdims=True)
 
 
-def _softmax(z: Array, axis: int = 1) -> Array:
-    e = np.exp(z - z.max(axis=axis, keepdims=True))
-    return e / e.sum(axis=axis, keepdims=True)
+def weighted_loss_grad(
+    logits: Array,
+    labels: Array,
+    weights: Array,
+    *,
+    of: Callable[..., Array] | None = None,
+    probabilities: Callable[[Array], Array] = softmax,
+) -> Array:
+    """The gradient w[y] (p - onehot) / N; `of(w, p, hot)` makes another one, before the division by N."""
+    p, hot, w = probabilities(logits), np.eye(logits.shape[1])[labels], weights[labels][:, None]
+    return (of(w, p, hot) if of else w * (p - hot)) / len(labels)
 
 
-@exercise(
+def _times(factor: Callable[[Array, Array, Array], Any]) -> Callable[..., Array]:
+    """The gradient with another factor in front of it."""
+    return lambda logits, labels, weights: (
+        weighted_loss_grad(logits, labels, weights) * factor(logits, labels, weights)
+    )
+
+
+def _weighted_cases(t: Trial) -> list[Any]:
+    rng = t.numpy_rng
+    return [
+        (np.zeros((2, 2)), np.array([0, 1]), np.array([3.0, 2.0])),
+        (np.zeros((1, 2)), np.array([0]), np.array([3.0, 1.0])),
+        (np.array([[2.0, 0.0], [0.0, 1.0]]), np.array([1, 0]), np.array([1.0, 4.0])),
+        (rng.standard_normal((4, 3)), np.array([2, 0, 2, 1]), np.array([0.5, 2.0, 5.0])),
+        (rng.standard_normal((7, 4)), rng.integers(0, 4, 7), rng.uniform(0.5, 4, 4)),
+        (rng.standard_normal((5, 3)), np.array([1, 1, 1, 0, 1]), np.array([0.0, 2.0, 3.0])),  # a class that is left out
+        (np.array([[1000.0, 0.0], [0.0, 1.0]]), np.array([0, 0]), np.array([2.0, 3.0])),
+        (np.array([[-1000.0, -1001.0]]), np.array([1]), np.array([2.0, 3.0])),
+        (800 * rng.standard_normal((3, 5)), rng.integers(0, 5, 3), rng.uniform(0.5, 4, 5)),
+    ]
+
+
+exercise(
     "day02.weighted_loss_grad",
     title="When some mistakes are dearer",
     stars=2,
@@ -118,50 +154,58 @@ def _softmax(z: Array, axis: int = 1) -> Array:
         "N numbers against an array [N, C]: give them a second axis, `weights[labels][:, None]`.",
     ),
     learned="torch.nn.CrossEntropyLoss(weight=...) divides by the sum of the weights used instead of N.",
+    right=weighted_loss_grad,
+    cases=_weighted_cases,
+    rtol=RTOL,
+    atol=ATOL,
+    mistakes={
+        "The rows are summed, but the loss is a mean: each row counts for one N-th.": _times(lambda z, y, w: len(y)),
+        "The weights do not count yet. Each row is multiplied by the weight of its right class.": partial(
+            weighted_loss_grad, of=lambda w, p, hot: p - hot
+        ),
+        "You weighted the columns. The weight is the row's, that of its right class: [N, 1], not [N].": any_of(
+            lambda z, y, w: w * weighted_loss_grad(z, y, np.ones_like(w)),
+            lambda z, y, w: w * weighted_loss_grad(z, y, np.ones_like(w)) * len(y),
+        ),
+        "Only the one-hot part is weighted. The weight stands before the whole loss of a row, and so before both "
+        "parts of its gradient.": any_of(
+            partial(weighted_loss_grad, of=lambda w, p, hot: p - w * hot),
+            partial(weighted_loss_grad, of=lambda w, p, hot: (p - w * hot) * len(p)),
+        ),
+        "The one-hot part is missing: take away 1 at the right class before you weight the row.": any_of(
+            partial(weighted_loss_grad, of=lambda w, p, hot: w * p),
+            partial(weighted_loss_grad, of=lambda w, p, hot: w * p * len(p)),
+        ),
+        "You divided by the sum of the weights, as torch.nn.CrossEntropyLoss does. This loss divides by N.": _times(
+            lambda z, y, w: len(y) / w[y].sum()
+        ),
+        "Given minus deserved, not the other way: a step *against* the gradient must raise the right score.": any_of(
+            _times(lambda z, y, w: -1), _times(lambda z, y, w: -len(y))
+        ),
+        "Softmax runs along each row: is its axis 1?": partial(
+            weighted_loss_grad, probabilities=partial(softmax, axis=0)
+        ),
+        "That is divided by the number of entries, N times C. The mean runs over the N rows.": _times(
+            lambda z, y, w: 1 / z.shape[1]
+        ),
+        "The exponentials of large scores overflow, and inf / inf is NaN: `softmax` from above makes them small "
+        "first.": partial(weighted_loss_grad, probabilities=partial(softmax, lead=lambda z: 0)),
+        "One largest score for the whole array leaves nothing of a row that lies far below it: 0 / 0 is NaN.": partial(
+            weighted_loss_grad, probabilities=partial(softmax, lead=np.max)
+        ),
+    },
 )
-def weighted_loss_grad(answer: Any, t: Trial) -> None:
-    """Hold it against w[y] (p - onehot) / N."""
-    rng = t.numpy_rng
-    cases = [
-        (np.zeros((2, 2)), np.array([0, 1]), np.array([3.0, 2.0])),
-        (np.zeros((1, 2)), np.array([0]), np.array([3.0, 1.0])),
-        (np.array([[2.0, 0.0], [0.0, 1.0]]), np.array([1, 0]), np.array([1.0, 4.0])),
-        (rng.standard_normal((4, 3)), np.array([2, 0, 2, 1]), np.array([0.5, 2.0, 5.0])),
-        (rng.standard_normal((7, 4)), rng.integers(0, 4, 7), rng.uniform(0.5, 4, 4)),
-        (800 * rng.standard_normal((3, 5)), rng.integers(0, 5, 3), rng.uniform(0.5, 4, 5)),
-    ]
-    for logits, labels, weights in cases:
-        n, p, hot = len(labels), _softmax(logits), np.eye(logits.shape[1])[labels]
-        w = weights[labels][:, None]  # [N, 1]
-        known = {
-            "The rows are summed, but the loss is a mean: each row counts for one N-th.": w * (p - hot),
-            "The weights do not count yet. Each row is multiplied by the weight of its right class.": (p - hot) / n,
-            "You weighted the columns. The weight is the row's, that of its right class: [N, 1], not [N].": any_of(
-                weights * (p - hot) / n, weights * (p - hot)
-            ),
-            "Only the one-hot part is weighted. The weight stands before the whole loss of a row, and so before both "
-            "parts of its gradient.": any_of((p - w * hot) / n, p - w * hot),
-            "The one-hot part is missing: take away 1 at the right class before you weight the row.": any_of(
-                w * p / n, w * p
-            ),
-            "You divided by the sum of the weights, as torch.nn.CrossEntropyLoss does. This loss divides by N.": (
-                w * (p - hot) / w.sum()
-            ),
-            "Given minus deserved, not the other way: a step *against* the gradient must raise the right score.": (
-                any_of(w * (hot - p) / n, w * (hot - p))
-            ),
-            "Softmax runs along each row: is its axis 1?": w * (_softmax(logits, axis=0) - hot) / n,
-            "That is divided by the number of entries, N times C. The mean runs over the N rows.": w
-            * (p - hot)
-            / logits.size,
-        }
-        _hold(t, t.call(answer, logits, labels, weights), w * (p - hot) / n, known)
 
 
 # -- backward ----------------------------------------------------------------------------------------------------
 
 
-@exercise(
+def relu_backward(dh: Array, z: Array) -> Array:
+    """`dh` where `z` is above 0, and 0 elsewhere."""
+    return dh * (z > 0)
+
+
+exercise(
     "day02.relu_backward",
     title="Back through a ReLU",
     stars=1,
@@ -172,37 +216,39 @@ def weighted_loss_grad(answer: Any, t: Trial) -> None:
         "`z > 0` is an array of True and False, and multiplying by it treats them as 1 and 0.",
     ),
     learned="No exponential, no multiplication: a gate that is open or shut. That is part of why ReLU took over.",
-)
-def relu_backward(answer: Any, t: Trial) -> None:
-    """Hold it against dh where z > 0."""
-    rng = t.numpy_rng
-    for dh, z in (
+    right=relu_backward,
+    cases=lambda t: [
         (np.array([[5.0, -7.0, 4.0, -6.0]]), np.array([[-2.0, 3.0, 1.0, -4.0]])),
         (np.array([[-5.0]]), np.array([[0.0]])),
-        (rng.standard_normal((3, 5)), rng.standard_normal((3, 5))),
-        (rng.standard_normal((6, 2)), rng.standard_normal((6, 2)).round()),
-    ):
-        known = {
-            "You multiplied by ReLU's output. What counts is its slope, which is the same for z = 3 and z = 300.": (
-                dh * np.maximum(z, 0)
-            ),
-            "You asked where `dh` is positive. The gate was set on the way forward, by `z`; a negative slope from "
-            "behind passes an open gate as well.": any_of(np.maximum(dh, 0), (dh > 0) * 1.0),
-            "That is the local slope alone. The chain rule multiplies it by `dh`.": (z > 0) * 1.0,
-            "At z = 0 the corner has no single slope; the task asks for 0 there, as PyTorch does.": any_of(
-                dh * (z >= 0), dh * (z > 0) + 0.5 * dh * (z == 0)
-            ),
-            "The gate is the wrong way round: it lets through what ReLU had shut off.": any_of(
-                dh * (z < 0), dh * (z <= 0)
-            ),
-            "That is the forward pass. On the way back the slope `dh` is passed through or stopped.": np.maximum(z, 0),
-            "`dh` came through unchanged. Where ReLU's output was stuck at 0, nothing may pass.": dh,
-            "Both gates at once: only the sign of `z` decides.": dh * ((z > 0) & (dh > 0)),
-        }
-        _hold(t, t.call(answer, dh, z), dh * (z > 0), known)
+        (t.numpy_rng.standard_normal((3, 5)), t.numpy_rng.standard_normal((3, 5))),
+        (t.numpy_rng.standard_normal((6, 2)), t.numpy_rng.standard_normal((6, 2)).round()),
+        (np.array([[2.0, 3.0, -4.0]]), np.array([[1e-12, -1e-12, 1e300]])),
+    ],
+    rtol=RTOL,
+    atol=ATOL,
+    mistakes={
+        "You multiplied by ReLU's output. What counts is its slope, which is the same for z = 3 and z = 300.": (
+            lambda dh, z: dh * np.maximum(z, 0)
+        ),
+        "You asked where `dh` is positive. The gate was set on the way forward, by `z`; a negative slope from "
+        "behind passes an open gate as well.": any_of(lambda dh, z: np.maximum(dh, 0), lambda dh, z: (dh > 0) * 1.0),
+        "That is the local slope alone. The chain rule multiplies it by `dh`.": lambda dh, z: (z > 0) * 1.0,
+        "At z = 0 the corner has no single slope; the task asks for 0 there, as PyTorch does.": any_of(
+            lambda dh, z: dh * (z >= 0), lambda dh, z: dh * np.heaviside(z, 0.5)
+        ),
+        "The gate is the wrong way round: it lets through what ReLU had shut off.": any_of(
+            lambda dh, z: dh * (z < 0), lambda dh, z: dh * (z <= 0)
+        ),
+        "That is the forward pass. On the way back the slope `dh` is passed through or stopped.": lambda dh, z: (
+            np.maximum(z, 0)
+        ),
+        "`dh` came through unchanged. Where ReLU's output was stuck at 0, nothing may pass.": lambda dh, z: dh,
+        "Both gates at once: only the sign of `z` decides.": lambda dh, z: dh * ((z > 0) & (dh > 0)),
+    },
+)
 
 
-def _regression(
+def mended_backward(
     params: Params,
     X: Array,
     y: Array,
@@ -210,31 +256,47 @@ def _regression(
     two: float = 2.0,
     slope: Callable[[Array], Array] = lambda h: h * (1 - h),
     divide: bool = True,
+    bias: Callable[..., Array] = np.sum,
+    weight: Callable[[Array], Any] = lambda h: 1,
+    loss: Callable[[Array], Any] = np.mean,
 ) -> tuple[float, Params]:
     """The stranger's network, right by default and with the bugs that may be left in it."""
     h = 1 / (1 + np.exp(-(X @ params["W1"] + params["b1"])))
     pred = h @ params["W2"] + params["b2"]
     dpred = two * (pred - y) / (len(y) if divide else 1)
     dz = dpred @ params["W2"].T * slope(h)
-    grads = {"W1": X.T @ dz, "b1": dz.sum(axis=0), "W2": h.T @ dpred, "b2": dpred.sum(axis=0)}
-    return float(((pred - y) ** 2).mean()), grads
+    grads = {"W1": X.T @ dz / weight(y), "b1": bias(dz, axis=0)}
+    grads.update({"W2": h.T @ dpred / weight(y), "b2": bias(dpred, axis=0)})
+    return float(loss((pred - y) ** 2)), grads
 
 
-LOSS_CHANGED = "The loss was computed correctly: leave it as it is, and mend the gradients to fit it."
-HALF = (
-    "Exactly half: the slope is wrong from the very first step back, before any layer. What is the derivative of a "
-    "square?"
-)
-AVERAGED = "A bias serves all points, so their slopes are summed; the mean is in `dpred` already."
-DIVIDED_TWICE = "The mean of the loss is in `dpred` already; do not divide by N again."
-NO_MEAN = "The loss is a mean over the points, so every point counts for one N-th."
-NO_SIGMOID_SLOPE = (
-    "W2 and b2 are right, so the bug lies between them and the first layer: at the bend. Look at the "
-    "derivative of the sigmoid."
-)
+def _loss_and_gradients(call: Any, answer: Any, params: Params, X: Array, y: Array) -> Any:
+    """The loss and the gradients in the order in which the way back meets them."""
+    got = call(answer, params, X, y)
+    if not (isinstance(got, tuple | list) and len(got) == 2 and isinstance(got[1], dict)):
+        raise Wrong(
+            "the pair (loss, grads) was expected, grads a dict with the names of the parameters",
+            "Is a `return` missing?" if got is None else "",
+        )
+    loss, grads = got
+    if sorted(map(str, grads)) != sorted(params):
+        raise Wrong(f"gradients of W1, b1, W2, b2 were expected, got {sorted(map(str, grads))}")
+    return loss, *(grads[name] for name in ("W2", "b2", "b1", "W1"))
 
 
-@exercise(
+def _strangers(t: Trial) -> list[Any]:
+    rng, found = t.numpy_rng, []
+    for n, d, hidden in ((1, 1, 1), (3, 2, 4), (6, 3, 5)):
+        shapes = {"W1": (d, hidden), "b1": (hidden,), "W2": (hidden, 1), "b2": (1,)}
+        params = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+        X, y = rng.standard_normal((n, d)), rng.standard_normal((n, 1))
+        found.append(case(params, X, y, given=f"with N = {n}, D = {d}, H = {hidden}"))
+    return found
+
+
+WRONG_SLOPES: tuple[Callable[[Array], Array], ...] = (lambda h: 1 - h, lambda h: h, np.ones_like)
+
+exercise(
     "day02.mended_backward",
     title="Two bugs in a stranger's backward",
     stars=2,
@@ -246,41 +308,36 @@ NO_SIGMOID_SLOPE = (
         "A square's derivative has a 2 in front, and the sigmoid's has two factors.",
     ),
     learned="Check from the back: the first wrong gradient that you meet stands next to the bug.",
+    right=mended_backward,
+    cases=_strangers,
+    ask=_loss_and_gradients,
+    returns=("the loss", *(f"the gradient of {name}" for name in ("W2", "b2", "b1", "W1"))),
+    rtol=RTOL,
+    atol=ATOL,
+    mistakes={
+        "The loss was computed correctly: leave it as it is, and mend the gradients to fit it.": any_of(
+            partial(mended_backward, loss=lambda squares: squares.mean() / 2), partial(mended_backward, loss=np.sum)
+        ),
+        "Exactly half: the slope is wrong from the very first step back, before any layer. What is the derivative of a "
+        "square?": any_of(
+            partial(mended_backward, two=1.0), *(partial(mended_backward, two=1.0, slope=s) for s in WRONG_SLOPES)
+        ),
+        "The loss is a mean over the points, so every point counts for one N-th.": any_of(
+            partial(mended_backward, divide=False), partial(mended_backward, divide=False, two=1.0)
+        ),
+        "W2 and b2 are right, so the bug lies between them and the first layer: at the bend. Look at the "
+        "derivative of the sigmoid.": any_of(*(partial(mended_backward, slope=s) for s in WRONG_SLOPES)),
+        "That is the derivative of tanh. The sigmoid has its own, given in the task.": partial(
+            mended_backward, slope=lambda h: 1 - h**2
+        ),
+        "A bias serves all points, so their slopes are summed; the mean is in `dpred` already.": partial(
+            mended_backward, bias=np.mean
+        ),
+        "The mean of the loss is in `dpred` already; do not divide by N again.": any_of(
+            partial(mended_backward, weight=len), partial(mended_backward, weight=len, bias=np.mean)
+        ),
+    },
 )
-def mended_backward(answer: Any, t: Trial) -> None:
-    """Hold loss and gradients against the right ones, from the back to the front."""
-    rng = t.numpy_rng
-    for n, d, hidden in ((1, 1, 1), (3, 2, 4), (6, 3, 5)):
-        shapes = {"W1": (d, hidden), "b1": (hidden,), "W2": (hidden, 1), "b2": (1,)}
-        params = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
-        X, y = rng.standard_normal((n, d)), rng.standard_normal((n, 1))
-        given = f"with N = {n}, D = {d}, H = {hidden}"
-        got = t.call(answer, params, X, y)
-        t.require(
-            isinstance(got, tuple | list) and len(got) == 2 and isinstance(got[1], dict),
-            "the pair (loss, grads) was expected, grads a dict with the names of the parameters",
-            "Is a `return` missing?" if got is None else "",
-        )
-        loss, grads = _regression(params, X, y)
-        names = sorted(map(str, got[1]))
-        t.require(names == sorted(grads), f"gradients of W1, b1, W2, b2 were expected, got {names}")
-        _hold(t, got[0], loss, {LOSS_CHANGED: any_of(loss / 2, loss * n)}, given=given, what="the loss")
-        leftovers: Mapping[str, list[tuple[float, Params]]] = {
-            HALF: [_regression(params, X, y, two=1.0, slope=s) for s in (lambda h: h * (1 - h), lambda h: 1 - h)],
-            NO_MEAN: [_regression(params, X, y, two=two, divide=False) for two in (1.0, 2.0)],
-            NO_SIGMOID_SLOPE: [
-                _regression(params, X, y, slope=s) for s in (lambda h: 1 - h, lambda h: h, np.ones_like)
-            ],
-            "That is the derivative of tanh. The sigmoid has its own, given in the task.": [
-                _regression(params, X, y, slope=lambda h: 1 - h**2)
-            ],
-        }
-        for name in ("W2", "b2", "b1", "W1"):  # in the order in which the way back meets them
-            known: dict[str, Any] = {
-                message: any_of(*(g[name] for _, g in wrong)) for message, wrong in leftovers.items()
-            }
-            known[AVERAGED if name.startswith("b") else DIVIDED_TWICE] = grads[name] / n
-            _hold(t, got[1][name], grads[name], known, given=given, what=f"the gradient of {name}")
 
 
 # -- training ----------------------------------------------------------------------------------------------------
@@ -288,17 +345,61 @@ def mended_backward(answer: Any, t: Trial) -> None:
 LossAndGrad = Callable[[Array], tuple[float, Array]]
 
 
-def _losses(loss_and_grad: LossAndGrad, w: Array, rates: list[float], steps: int, restart: bool = True) -> list[float]:
+def rate_sweep(
+    loss_and_grad: LossAndGrad,
+    w: Array,
+    rates: list[float],
+    steps: int,
+    *,
+    restart: bool = True,
+    more: int = 0,
+    stale: bool = False,
+    pick: Callable[[list[float]], float] = lambda losses: losses[-1],
+) -> list[float]:
+    """The loss after `steps` steps from w, for each rate.
+
+    Wrong ones: without a `restart`, with `more` steps, with the first gradient all along, with another `pick` among
+    the losses before, between and after the steps.
+    """
     result, now = [], w
     for rate in rates:
         now = w if restart else now
-        for _ in range(steps):
-            now = now - rate * loss_and_grad(now)[1]
-        result.append(float(loss_and_grad(now)[0]))
+        losses, first = [float(loss_and_grad(now)[0])], loss_and_grad(now)[1]
+        for _ in range(steps + more):
+            now = now - rate * (first if stale else loss_and_grad(now)[1])
+            losses.append(float(loss_and_grad(now)[0]))
+        result.append(pick(losses))
     return result
 
 
-@exercise(
+def parabola(scale: Array, lowest: float) -> LossAndGrad:
+    """The loss sum(scale (w - lowest)**2) and its gradient."""
+    return lambda w: (float((scale * (w - lowest) ** 2).sum()), 2 * scale * (w - lowest))
+
+
+def _sweeps(t: Trial) -> list[Any]:
+    """Parabolas: gentle, and too steep for one of the rates."""
+    rng, one = t.numpy_rng, np.array([1.0])
+    found: list[tuple[LossAndGrad, Array, list[float], int]] = [
+        (parabola(one, 0.0), one, [0.25], 2),
+        (parabola(one, 0.0), one, [0.25, 0.125, 1.5], 2),
+        (parabola(rng.uniform(0.5, 1.5, 4), 0.3), rng.standard_normal(4), [0.01, 0.1, 0.3, 0.9, 1.6], 5),
+        (parabola(rng.uniform(0.5, 1.5, (2, 3)), -0.4), rng.standard_normal((2, 3)), [0.2, 0.0, 0.05], 7),
+        (parabola(rng.uniform(0.5, 1.5, 3), 0.1), rng.standard_normal(3), [0.3, 0.1], 1),
+    ]
+    return [
+        case(f, w, r, s, given=f"with rates = {r}, steps = {s}" + (f", w = [{w[0]:g}]" if w.size == 1 else ""))
+        for f, w, r, s in found
+    ]
+
+
+def _as_list(call: Any, answer: Any, *args: Any) -> Any:
+    """What came, an array of one dimension as a list."""
+    got = call(answer, *args)
+    return got.tolist() if isinstance(got, np.ndarray) and got.ndim == 1 else got
+
+
+exercise(
     "day02.rate_sweep",
     title="Try many rates",
     stars=2,
@@ -310,50 +411,35 @@ def _losses(loss_and_grad: LossAndGrad, w: Array, rates: list[float], steps: int
         "for the loss.",
     ),
     learned="Try rates in factors, 0.01, 0.1, 1, rather than in equal steps: what matters is the order of magnitude.",
+    right=rate_sweep,
+    cases=_sweeps,
+    ask=_as_list,
+    rtol=RTOL,
+    atol=ATOL,
+    mistakes={
+        "Each rate must start afresh from the first weights; here the next goes on where the last one stopped.": (
+            partial(rate_sweep, restart=False)
+        ),
+        "That is the loss before the last step: `loss_and_grad` tells the loss of the weights you hand to it.": partial(
+            rate_sweep, more=-1
+        ),
+        "That is one step too many.": partial(rate_sweep, more=1),
+        "That is the loss at the start: no step has been taken.": partial(rate_sweep, pick=lambda losses: losses[0]),
+        "That goes uphill: a step leads against the gradient.": lambda f, w, rates, steps: rate_sweep(
+            f, w, [-rate for rate in rates], steps
+        ),
+        "These are the losses of a gradient that does not change: it must be computed anew at every step.": partial(
+            rate_sweep, stale=True
+        ),
+        "That is the smallest loss met on the way. The loss after the last step was asked.": partial(
+            rate_sweep, pick=min
+        ),
+        "That is the loss of the last rate alone. One loss for each rate, in a list.": any_of(
+            lambda f, w, rates, steps: rate_sweep(f, w, rates, steps)[-1],
+            lambda f, w, rates, steps: rate_sweep(f, w, rates, steps)[-1:],
+        ),
+    },
 )
-def rate_sweep(answer: Any, t: Trial) -> None:
-    """Hold it against the same loop, on parabolas: gentle, and too steep for one of the rates."""
-    rng = t.numpy_rng
-
-    def parabola(scale: Array, lowest: float) -> LossAndGrad:
-        return lambda w: (float((scale * (w - lowest) ** 2).sum()), 2 * scale * (w - lowest))
-
-    one = np.array([1.0])
-    cases: list[tuple[LossAndGrad, Array, list[float], int]] = [
-        (parabola(one, 0.0), one, [0.25], 2),
-        (parabola(one, 0.0), one, [0.25, 0.125, 1.5], 2),
-        (parabola(rng.uniform(0.5, 1.5, 4), 0.3), rng.standard_normal(4), [0.01, 0.1, 0.3, 0.9, 1.6], 5),
-        (parabola(rng.uniform(0.5, 1.5, (2, 3)), -0.4), rng.standard_normal((2, 3)), [0.2, 0.05], 7),
-    ]
-    for f, w, rates, steps in cases:
-        want = _losses(f, w, rates, steps)
-        got = t.call(answer, f, w, rates, steps)
-        if isinstance(got, np.ndarray) and got.ndim == 1:
-            got = got.tolist()
-        given = f"with rates = {rates}, steps = {steps}" + (f", w = [{w[0]:g}]" if w.size == 1 else "")
-        known = {
-            "Each rate must start afresh from the first weights; here the next goes on where the last one stopped.": (
-                lambda f=f, w=w, r=rates, s=steps: _losses(f, w, r, s, restart=False)
-            ),
-            "That is the loss before the last step: `loss_and_grad` tells the loss of the weights you hand to it.": (
-                lambda f=f, w=w, r=rates, s=steps: _losses(f, w, r, s - 1)
-            ),
-            "That is one step too many.": lambda f=f, w=w, r=rates, s=steps: _losses(f, w, r, s + 1),
-            "That is the loss at the start: no step has been taken.": [float(f(w)[0])] * len(rates),
-            "That goes uphill: a step leads against the gradient.": (
-                lambda f=f, w=w, r=rates, s=steps: _losses(f, w, [-rate for rate in r], s)
-            ),
-            "These are the losses of a gradient that does not change: it must be computed anew at every step.": (
-                lambda f=f, w=w, r=rates, s=steps: [float(f(w - s * rate * f(w)[1])[0]) for rate in r]
-            ),
-            "That is the smallest loss met on the way. The loss after the last step was asked.": (
-                lambda f=f, w=w, r=rates, s=steps: [
-                    min(_losses(f, w, [rate], k)[0] for k in range(s + 1)) for rate in r
-                ]
-            ),
-            "That is the loss of the last rate alone. One loss for each rate, in a list.": any_of(want[-1], want[-1:]),
-        }
-        _hold(t, got, want, known, given=given)
 
 
 # -- any number of layers ----------------------------------------------------------------------------------------
@@ -361,9 +447,10 @@ def rate_sweep(answer: Any, t: Trial) -> None:
 Gradients = tuple[list[Array], list[Array]]
 
 
-def _deep(
+def deep_backward(
     weights: list[Array], inputs: list[Array], dlogits: Array, *, slope: Callable[[Array], Array] = lambda h: 1 - h**2
 ) -> Gradients:
+    """The gradients of all weights and biases of a tanh network; `slope` is that of tanh, told from its output."""
     dweights: list[Array] = []
     dbiases: list[Array] = []
     carried = dlogits
@@ -374,7 +461,32 @@ def _deep(
     return dweights, dbiases
 
 
-@exercise(
+def _each(
+    weight: Callable[[Array, int], Array] = lambda w, n: w, bias: Callable[[Array, int], Array] = lambda b, n: b
+) -> Callable[..., Gradients]:
+    """The right gradients, each of them changed; n is the number of rows."""
+
+    def changed(weights: list[Array], inputs: list[Array], dlogits: Array) -> Gradients:
+        dweights, dbiases = deep_backward(weights, inputs, dlogits)
+        return [weight(w, len(dlogits)) for w in dweights], [bias(b, len(dlogits)) for b in dbiases]
+
+    return changed
+
+
+def _deep_cases(t: Trial) -> list[Any]:
+    rng, found = t.numpy_rng, []
+    for n, sizes in ((2, (2, 3)), (2, (2, 3, 2)), (5, (2, 4, 3, 6)), (3, (4, 4, 4, 4, 4)), (1, (3, 1, 2))):
+        weights = [rng.standard_normal(shape) for shape in itertools.pairwise(sizes)]
+        inputs = [rng.standard_normal((n, sizes[0]))]
+        for w in weights[:-1]:
+            inputs.append(np.tanh(inputs[-1] @ w + 0.1))
+        layers = len(weights)
+        given = f"with {layers} layer{'s' * (layers > 1)}, sizes {' → '.join(map(str, sizes))}"
+        found.append(case(weights, inputs, rng.standard_normal((n, sizes[-1])), given=given))
+    return found
+
+
+exercise(
     "day02.deep_backward",
     title="As deep as you like",
     stars=3,
@@ -388,57 +500,32 @@ def _deep(
         "Walking backwards you find the last layer first. Put each new gradient at the front of its list.",
     ),
     learned="`inputs` had to be kept from the way forward: that is why training takes more memory than predicting.",
+    right=deep_backward,
+    cases=_deep_cases,
+    returns=("dweights", "dbiases"),
+    rtol=RTOL,
+    atol=ATOL,
+    mistakes={
+        "The lists run from the last layer to the first; the first layer's gradient must come first.": (
+            lambda *args: tuple(part[::-1] for part in deep_backward(*args))
+        ),
+        "The two lists are swapped: weights first, then biases.": lambda *args: deep_backward(*args)[::-1],
+        "The bends are missing: on the way to the layer before, the slope also passes a tanh.": partial(
+            deep_backward, slope=np.ones_like
+        ),
+        "Nearly: the derivative of tanh is 1 minus its output *squared*.": partial(
+            deep_backward, slope=lambda h: 1 - h
+        ),
+        "`inputs` are outputs of a tanh already; you took the tanh once more.": partial(
+            deep_backward, slope=lambda h: 1 - np.tanh(h) ** 2
+        ),
+        "A bias is shared by all rows, so their slopes are summed. The mean of the loss is in `dlogits` already.": (
+            _each(bias=lambda b, n: b / n)
+        ),
+        "The mean of the loss is in `dlogits` already; do not divide by N again.": any_of(
+            _each(lambda w, n: w / n, lambda b, n: b / n), _each(lambda w, n: w / n)
+        ),
+        "This matrix is transposed: a gradient has the shape of its weights.": _each(lambda w, n: w.T),
+        "One bias a unit, shape [units]: sum over the rows without keeping the axis.": _each(bias=lambda b, n: b[None]),
+    },
 )
-def deep_backward(answer: Any, t: Trial) -> None:
-    """Hold all gradients against the loop, from the last layer to the first."""
-    rng = t.numpy_rng
-    for n, sizes in ((2, (2, 3)), (2, (2, 3, 2)), (5, (2, 4, 3, 6)), (3, (4, 4, 4, 4, 4))):
-        weights = [rng.standard_normal(shape) for shape in itertools.pairwise(sizes)]
-        inputs = [rng.standard_normal((n, sizes[0]))]
-        for w in weights[:-1]:
-            inputs.append(np.tanh(inputs[-1] @ w + 0.1))
-        dlogits = rng.standard_normal((n, sizes[-1]))
-        layers = len(weights)
-        got = t.call(answer, weights, inputs, dlogits)
-        t.require(
-            isinstance(got, tuple | list) and len(got) == 2 and all(isinstance(part, tuple | list) for part in got),
-            "two lists were expected, (dweights, dbiases)",
-            "Is a `return` missing?" if got is None else "",
-        )
-        for name, part in zip(("dweights", "dbiases"), got, strict=True):
-            t.require(len(part) == layers, f"{layers} gradients were expected in {name}, got {len(part)}")
-        want = _deep(weights, inputs, dlogits)
-        variants: dict[str, Gradients] = {
-            "The lists run from the last layer to the first; the first layer's gradient must come first.": (
-                want[0][::-1],
-                want[1][::-1],
-            ),
-            "The two lists are swapped: weights first, then biases.": (want[1], want[0]),
-            "The bends are missing: on the way to the layer before, the slope also passes a tanh.": _deep(
-                weights, inputs, dlogits, slope=np.ones_like
-            ),
-            "Nearly: the derivative of tanh is 1 minus its output *squared*.": _deep(
-                weights, inputs, dlogits, slope=lambda h: 1 - h
-            ),
-            "`inputs` are outputs of a tanh already; you took the tanh once more.": _deep(
-                weights, inputs, dlogits, slope=lambda h: 1 - np.tanh(h) ** 2
-            ),
-            "A bias is shared by all rows, so their slopes are summed. The mean of the loss is in `dlogits` already.": (
-                want[0],
-                [b / n for b in want[1]],
-            ),
-            "The mean of the loss is in `dlogits` already; do not divide by N again.": (
-                [w / n for w in want[0]],
-                [b / n for b in want[1]],
-            ),
-            "This matrix is transposed: a gradient has the shape of its weights.": ([w.T for w in want[0]], want[1]),
-            "One bias a unit, shape [units]: sum over the rows without keeping the axis.": (
-                want[0],
-                [b[None] for b in want[1]],
-            ),
-        }
-        given = f"with {layers} layer{'s' * (layers > 1)}, sizes {' → '.join(map(str, sizes))}"
-        for layer in reversed(range(layers)):
-            for which, name in enumerate(("dweights", "dbiases")):
-                known = {message: pair[which][layer] for message, pair in variants.items()}
-                _hold(t, got[which][layer], want[which][layer], known, given=given, what=f"{name}[{layer}]")
