@@ -16,7 +16,7 @@ from nnlab_helpers.exercises.checking.cases import VARIANTS, Case, as_case, fres
 from nnlab_helpers.exercises.checking.compare import difference
 from nnlab_helpers.exercises.checking.mistakes import Parts, explained
 from nnlab_helpers.exercises.checking.slopes import slopes
-from nnlab_helpers.exercises.checking.trial import Trial, Wrong
+from nnlab_helpers.exercises.checking.trial import Trial, Wrong, sizes_in
 from nnlab_helpers.exercises.checking.wording import describe, first_line, named_arguments, show
 
 Ask = Callable[..., Any]
@@ -99,6 +99,7 @@ class _Run:
 
     def __init__(self, formula: Formula, answer: Any, t: Trial) -> None:
         self.formula, self.answer, self.t = formula, answer, t
+        self.right = partial(formula.right)  # another object than the answer, whatever that is
         self.cases = [as_case(one) for one in formula.cases(t)]
 
     # -- asking ------------------------------------------------------------------------------------------------
@@ -109,11 +110,13 @@ class _Run:
 
     def slopes(self, function: Any, index: int) -> Parts:
         """The gradients that flow back through what `function` returns, to inputs and weights."""
-        return slopes(lambda one: self.parts(function, one), fresh(self.cases[index]), self.named)
+        free = (*self.formula.changes, *self.formula.may_change)
+        return slopes(partial(self.parts, function), fresh(self.cases[index]), self.named, free)
 
     def named(self, one: Case) -> dict[str, Any]:
-        """The arguments of a case under the names that the reference has for them."""
-        return named_arguments(self.formula.right, one.args, dict(one.kwargs))
+        """The arguments of a case under the names that the reference, or `ask`, has for them."""
+        function = partial(self.formula.ask, None, None) if self.formula.ask else self.formula.right
+        return named_arguments(function, one.args, dict(one.kwargs))
 
     def parts(self, function: Any, one: Case) -> Parts:
         """Ask `function` and take apart what it returns; `one` may be changed."""
@@ -153,7 +156,7 @@ class _Run:
         """Hold the answer against the reference, in every case."""
         slopes = view == self.slopes
         for index, one in enumerate(self.cases):
-            want = view(self.formula.right, index)
+            want = view(self.right, index)
             if slopes and not want:
                 continue
             when = "with inputs that require a gradient, " if slopes else ""
@@ -177,7 +180,8 @@ class _Run:
         headline = t.headline(found, want, given=given or one.given, what=name)
         note = one.note or found.note
         if view is not None:
-            note = explained(view, formula, self.answer, len(self.cases), index, part, t.sizes()) or note
+            sizes = [sizes_in(self.named(other)) for other in self.cases]
+            note = explained(view, formula, self.right, self.answer, sizes, index, part) or note
             if view == self.slopes and not (note and note != found.note):
                 note = OTHER_GRADIENT
         raise Wrong(headline, note)
@@ -198,7 +202,7 @@ class _Run:
     def refusals(self) -> None:
         """The answer must raise where the reference does."""
         for one in map(as_case, self.formula.refuses(self.t) if self.formula.refuses else ()):
-            expected = _refusal(partial(self.parts, self.formula.right, fresh(one)))
+            expected = _refusal(partial(self.parts, self.right, fresh(one)))
             assert expected is not None, "the reference does not raise where it is said to"
             copied, got = fresh(one), None
             if self.formula.ask:
@@ -222,7 +226,7 @@ class _Run:
     def once_more(self) -> None:
         """The first case again must give the same as before."""
         if len(self.cases) > 1:
-            want = self.values(self.formula.right, 0)
+            want = self.values(self.right, 0)
             for (_, got), (name, value) in zip(self.values(self.answer, 0), want, strict=True):
                 one = Case(note=KEPT)
                 self.judge(got, value, name, one, given="after other calls, with the first input again")
@@ -235,7 +239,7 @@ class _Run:
                 if form is None:
                     continue
                 try:
-                    want = self.parts(self.formula.right, form)
+                    want = self.parts(self.right, form)
                 except Exception:
                     continue  # neither the reference bears it: the tests ask for a reason
                 got = self.asked(partial(self.parts, self.answer, in_form(one, variant) or one), f"{variant} ")

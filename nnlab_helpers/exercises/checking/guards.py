@@ -51,11 +51,12 @@ def snapshot_module(module: Any) -> dict[str, Any]:
 
 
 def random_state(seeds_only: bool = False) -> tuple[Any, ...]:
-    """Return where the global random numbers of torch, NumPy and Python stand, or torch's seed alone."""
+    """Return torch's global seed and where the global random numbers of torch, NumPy and Python stand."""
     if seeds_only:
         return (torch.initial_seed(),)
     kind, keys, *rest = np.random.get_state()
-    return torch.get_rng_state().numpy().tobytes(), kind, np.asarray(keys).tobytes(), *rest, random.getstate()
+    arrays = kind, np.asarray(keys).tobytes(), *rest
+    return torch.initial_seed(), torch.get_rng_state().numpy().tobytes(), arrays, random.getstate()
 
 
 def shared(result: Any, inputs: Any) -> bool:

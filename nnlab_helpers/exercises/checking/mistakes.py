@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,10 +18,6 @@ View = Callable[[Any, int], Parts]  # a function and the index of a case -> the 
 
 class Declared(Protocol):
     """What of a declaration is needed here."""
-
-    @property
-    def right(self) -> Callable[..., Any]:
-        """The reference."""
 
     @property
     def mistakes(self) -> Mapping[str, Any] | None:
@@ -42,13 +38,19 @@ def functions(mistake: Any) -> tuple[Callable[..., Any], ...]:
 
 
 def explained(
-    view: View, declared: Declared, answer: Any, cases: int, index: int, part: int, sizes: Collection[int]
+    view: View,
+    declared: Declared,
+    right: Any,
+    answer: Any,
+    sizes: Sequence[Collection[int]],
+    index: int,
+    part: int,
 ) -> str:
     """Return what is wrong with an answer that differs from the reference in `part` of the case `index`, or "".
 
     The first mistake that gives what the answer gives in every case, in all parts or else in this one; then the first
     that does so but for cases in which the answer gives NaN, since something else is wrong with it there; then how the
-    numbers differ as a whole. Cases in which the answer fails are left out.
+    numbers differ as a whole. Cases in which the answer fails are left out. `sizes` are those of each case's input.
     """
     seen: dict[tuple[int, int], Parts | None] = {}
 
@@ -61,11 +63,11 @@ def explained(
                 seen[key] = None
         return seen[key]
 
-    order = [index, *(other for other in range(cases) if other != index)]
+    order = [index, *(other for other in range(len(sizes)) if other != index)]
 
     def fits(mistake: Any, whole: bool, strict: bool) -> bool:
         for at in order:
-            got, want = parts(answer, at), parts(declared.right, at)
+            got, want = parts(answer, at), parts(right, at)
             if not got or not want:
                 continue
             wrong = parts(mistake, at)
@@ -86,9 +88,9 @@ def explained(
 
     def kinds() -> Iterator[tuple[str, str]]:
         for at in order:
-            got, want = parts(answer, at), parts(declared.right, at)
+            got, want = parts(answer, at), parts(right, at)
             if got and want and not close(got[part][1], want[part][1], declared.rtol, declared.atol):
-                yield recognised(got[part][1], want[part][1], _sizes(want) | set(sizes))
+                yield recognised(got[part][1], want[part][1], _sizes(want) | set(sizes[at]))
 
     found = list(kinds())
     return found[0][1] if found and len({kind for kind, _ in found}) == 1 else ""

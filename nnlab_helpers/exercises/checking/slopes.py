@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import torch
@@ -12,13 +12,18 @@ from nnlab_helpers.exercises.checking.cases import Case, changed
 from nnlab_helpers.exercises.checking.mistakes import Parts
 
 
-def slopes(ask: Callable[[Case], Parts], one: Case, named: Callable[[Case], dict[str, Any]]) -> Parts:
+def slopes(
+    ask: Callable[[Case], Parts], one: Case, named: Callable[[Case], dict[str, Any]], free: Collection[str] = ()
+) -> Parts:
     """Ask with inputs that require gradients, and return the gradient of a fixed random mixture of the results.
 
-    One part for each float tensor among the inputs and each weight of a model; none if no result depends on them.
+    One part for each float tensor among the inputs and each weight of a model, but for those that are `free` to change;
+    none if no result depends on them.
     """
-    one = changed(_leaf, one)
-    leaves = [(what, leaf) for name, value in named(one).items() for what, leaf in _leaves(name, value)]
+    left = [id(part) for name, value in named(one).items() if name in free for part in _tensors(value)]
+    one = changed(lambda value: value if id(value) in left else _leaf(value), one)
+    given = {name: value for name, value in named(one).items() if name not in free}
+    leaves = [found for name, value in given.items() for found in _leaves(name, value)]
     generator = torch.Generator().manual_seed(0)
     total = torch.zeros((), dtype=torch.float64)
     for value in (value for _, part in ask(one) for value in _tensors(part)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
@@ -57,6 +58,8 @@ class Trial:
         self._out = printed or Printed()
         self._arguments: dict[str, Any] = {}
         self._inside = False  # the learner's code is running, or has failed
+        self._tracing = bool(self.forbids)
+        self._calls = Calls()
 
     # -- running the answer ------------------------------------------------------------------------------------
 
@@ -89,7 +92,7 @@ class Trial:
         modes = Modes()
         self._inside = True
         try:
-            with traced() if self.forbids else nullcontext(Calls()) as calls:
+            with traced() if self._tracing else nullcontext(Calls()) as self._calls:
                 result = function(*args, **kwargs)
         except (Wrong, TimeUp, KeyboardInterrupt):
             raise
@@ -98,7 +101,7 @@ class Trial:
         finally:
             modes.restore()
         self._inside = False
-        message = forbidden(calls, self.forbids)
+        message = forbidden(self._calls, self.forbids)
         if message:
             raise Wrong("your code uses what the task rules out", message)
         for name, value in guarded.items():
@@ -112,12 +115,20 @@ class Trial:
             moved = [what for what in kept if kept[what] != now[what]]
             if moved:
                 raise Wrong(f"your code changes {describe(module)} that it was only to look at", _changed(moved))
-        if lots != random_state(seeds_only=len(lots) == 1):
-            raise Wrong(
-                "your code seeds the global random numbers anew" + ("" if len(lots) == 1 else ", or draws from them"),
-                "Every later draw in the notebook would come out differently.",
-            )
+        self._judge_random_numbers(lots)
         return result
+
+    def _judge_random_numbers(self, before: tuple[Any, ...]) -> None:
+        now = random_state(seeds_only=len(before) == 1)
+        if now == before:
+            return
+        later = "Every later draw in the notebook would come out differently."
+        if now[0] != before[0]:
+            raise Wrong("your code seeds the global random numbers anew", later)
+        given = [name for name, value in self._arguments.items() if isinstance(value, torch.Generator)]
+        if given:
+            later = f"`{given[0]}` was handed over: draw from `{given[0]}`, not from the global random numbers."
+        raise Wrong("your code draws from the global random numbers", later)
 
     def error_of(self, function: Any, /, *args: Any, **kwargs: Any) -> tuple[Exception | None, Any]:
         """Return the exception that the call raises and None, or None and what it returns; guarded as `call` is."""
@@ -133,9 +144,10 @@ class Trial:
 
     def count_calls(self, function: Any, /, *args: Any, **kwargs: Any) -> int:
         """Return how many tensor operations and library functions a call makes: constant, unless it loops."""
-        with traced() as calls:
-            self.call(function, *args, **kwargs)
-        return calls.count
+        self._tracing = True
+        self.call(function, *args, **kwargs)
+        self._tracing = bool(self.forbids)
+        return self._calls.count
 
     def failed(self, error: BaseException) -> Wrong:
         """Return the verdict on code that ended with `error`, at the learner's own line."""
@@ -191,7 +203,7 @@ class Trial:
                 value = value() if callable(value) and not isinstance(value, torch.Tensor | nn.Module) else value
                 if close(got, value, rtol, atol) and not close(value, want, rtol, atol):
                     raise Wrong(headline, message)
-        raise Wrong(headline, recognise(got, want, self.sizes()) or found.note)
+        raise Wrong(headline, recognise(got, want, sizes_in(self._arguments)) or found.note)
 
     def headline(self, found: Difference, want: Any, *, given: str | None = None, what: str = "") -> str:
         """Say where and how an answer differs from `want`; the words are those of `expect`."""
@@ -246,17 +258,6 @@ class Trial:
                 return f"{name}{list(index or ())} = {number(value[index].item())}"
         return ""
 
-    def sizes(self) -> set[int]:
-        """Return the sizes of what went into the last call, by which a factor may be explained."""
-        sizes: set[int] = set()
-        for value in self._arguments.values():
-            if isinstance(value, torch.Tensor | np.ndarray):
-                sizes.update(value.shape)
-                sizes.add(int(np.prod(value.shape, dtype=int)))
-            elif isinstance(value, list | tuple):
-                sizes.add(len(value))
-        return sizes
-
 
 class AnyOf:
     """Several values, or functions, of one misconception."""
@@ -271,6 +272,18 @@ def any_of(*values: Any) -> AnyOf:
     return AnyOf(values)
 
 
+def sizes_in(arguments: Mapping[str, Any]) -> set[int]:
+    """Return the sizes of what goes into a call, by which a factor may be explained."""
+    sizes: set[int] = set()
+    for value in arguments.values():
+        if isinstance(value, torch.Tensor | np.ndarray):
+            sizes.update(value.shape)
+            sizes.add(int(np.prod(value.shape, dtype=int)))
+        elif isinstance(value, list | tuple):
+            sizes.add(len(value))
+    return sizes
+
+
 def _flat(shape: tuple[int | Sequence[int], ...]) -> list[int]:
     return [size for part in shape for size in ([part] if isinstance(part, int) else part)]
 
@@ -283,11 +296,8 @@ def _changed(moved: Sequence[str]) -> str:
     return f"Its {', '.join(moved)} {'is' if len(moved) == 1 and moved[0].startswith('mode') else 'are'} not as before."
 
 
-def _signature(function: Any) -> Any:
-    import inspect
-
+def _signature(function: Any) -> inspect.Signature:
     try:
         return inspect.signature(function)
-    except Exception:
-        return inspect.Signature([inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL),
-                                  inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)])
+    except Exception:  # asked for its signature, an answer may raise anything
+        return inspect.signature(lambda *args, **kwargs: None)
