@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sys
 from typing import Any
 
 import numpy as np
@@ -12,23 +11,18 @@ import torch
 from torch import nn
 
 from nnlab_helpers.exercises.checking import (
-    AUTOGRAD,
-    CONVOLUTIONS,
-    LAYERS,
     VARIANTS,
     ZERO_DIM,
     Formula,
     any_of,
-    called,
     case,
     declare,
     example_models,
     exercise,
 )
-from nnlab_helpers.exercises.checking.cases import FLOAT64, NOT_CONTIGUOUS, as_case, fresh, in_form
+from nnlab_helpers.exercises.checking.cases import NOT_CONTIGUOUS
 from nnlab_helpers.exercises.checking.grade import grade
 from nnlab_helpers.exercises.checking.guards import shared
-from nnlab_helpers.exercises.checking.tracing import traced
 from nnlab_helpers.exercises.checking.trial import Trial
 
 DECLARED: dict[str, Any] = {"title": "t", "stars": 1, "hints": ("first", "second"), "learned": "Well done."}
@@ -333,133 +327,6 @@ def test_classes_are_asked_by_ask() -> None:
         "\nBy two."
     )
     assert told(Shared, **options) != "right"
-
-
-# -- bans ------------------------------------------------------------------------------------------------------
-
-
-BANNED = {"No autograd.": AUTOGRAD, "No layers.": LAYERS, "No convolutions.": CONVOLUTIONS, "No relu.": called("relu")}
-
-
-class Convolve:
-    def __call__(self, x):
-        return nn.functional.conv1d(x[None, None], torch.ones(1, 1, 1))[0, 0]
-
-
-@pytest.mark.parametrize(
-    ("answer", "note"),
-    [
-        (lambda x: torch.func.vjp(lambda v: v, x)[1](x)[0], "No autograd."),
-        (lambda x: torch.func.jacrev(torch.sum)(x) * x, "No autograd."),
-        (lambda x: torch.autograd.grad((v := x.clone().requires_grad_()).sum(), v)[0] * x, "No autograd."),
-        (lambda x: (v := x.clone().requires_grad_()).sum().backward() or v.grad * x, "No autograd."),
-        (lambda x: torch.func.jvp(lambda v: v, (x,), (x,))[1], "No autograd."),
-        (lambda x: nn.Identity()(x), "No layers."),
-        (lambda x: nn.Sequential()(x), "No layers."),
-        (Convolve(), "No convolutions."),
-        (lambda x: torch.conv_transpose1d(x[None, None], torch.ones(1, 1, 1))[0, 0], "No convolutions."),
-        (lambda x: next(f(x[None, None], torch.ones(1, 1, 1))[0, 0] for f in (torch.conv1d,)), "No convolutions."),
-        (lambda x: x.relu() - (-x).relu(), "No relu."),
-        (lambda x: torch.relu(x) - nn.functional.relu(-x), "No relu."),
-    ],
-)
-def test_what_is_called_counts(answer, note: str) -> None:
-    text = told(answer, right=lambda x: x * 1, cases=lambda t: [t.randn(3)], forbids=BANNED, gradient=False)
-    assert text == f"your code uses what the task rules out\n{note}"
-
-
-def test_names_do_not_count() -> None:
-    def relu(x):
-        return x * 1
-
-    def convolution(grad, depth=3):
-        backward = relu(grad)
-        return convolution(backward, depth - 1) if depth else backward
-
-    assert told(convolution, right=lambda x: x * 1, cases=lambda t: [t.randn(3)], forbids=BANNED) == "right"
-
-
-def test_a_trace_loads_nothing_heavy_and_ends() -> None:
-    heavy = "torch._dynamo" in sys.modules
-    before = sys.getprofile()
-    with traced() as calls:
-        _ = torch.ones(3) @ torch.ones(3)
-    assert sys.getprofile() is before
-    assert calls.first(("torch*.matmul", "torch*.__matmul__"))
-    assert heavy or "torch._dynamo" not in sys.modules
-
-
-def test_loops_make_more_calls_for_more_input() -> None:
-    t = Trial("day90.x")
-
-    def calls(function) -> list[int]:
-        return [t.count_calls(function, torch.ones(n, n)) for n in (3, 9)]
-
-    few, many = calls(lambda x: x.square().sum())
-    assert few == many
-    few, many = calls(lambda x: sum(row.square().sum() for row in x))
-    assert many > 2 * few
-
-
-# -- cases and forms -------------------------------------------------------------------------------------------
-
-
-def test_cases_are_copied_for_every_call() -> None:
-    model = nn.Linear(2, 1)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    generator = torch.Generator().manual_seed(3)
-    one = as_case((model, optimizer, generator, [torch.ones(2)]))
-    first, second = fresh(one), fresh(one)
-    assert first.args[1].param_groups[0]["params"][0] is first.args[0].weight
-    assert first.args[0].weight is not model.weight
-    assert torch.equal(torch.rand(3, generator=first.args[2]), torch.rand(3, generator=second.args[2]))
-    first.args[3][0].zero_()
-    assert one.args[3][0].sum() == 2
-
-
-@pytest.mark.parametrize("shape", [(3,), (2, 3), (2, 3, 4), (1, 1), (4, 1)])
-def test_forms_hold_the_same_numbers(shape) -> None:
-    x, array = torch.randn(shape), np.random.default_rng(0).standard_normal(shape)
-    one = as_case((x, array, 3))
-    strided = in_form(one, NOT_CONTIGUOUS)
-    if x.numel() == 1:
-        assert strided is None
-        return
-    assert strided is not None
-    assert torch.equal(strided.args[0], x)
-    assert (strided.args[1] == array).all()
-    if max(shape) == x.numel() and len(shape) > 1:
-        return  # a row or column is contiguous in any order
-    assert not strided.args[0].is_contiguous()
-    assert not strided.args[1].flags["C_CONTIGUOUS"]
-    double = in_form(one, FLOAT64)
-    assert double.args[0].dtype == torch.float64
-    assert in_form(as_case(3), FLOAT64) is None
-    assert in_form(one, ZERO_DIM).args[0].shape == ()
-
-
-# -- the shared models -----------------------------------------------------------------------------------------
-
-
-def test_the_example_models_have_all_kinds() -> None:
-    torch.manual_seed(0)
-    examples = {one.name: one.with_gradients() for one in example_models()}
-    assert all(one.model(one.x).shape[0] == len(one.x) for one in examples.values())
-    every = [p for one in examples.values() for p in one.model.parameters()]
-    assert {p.ndim for p in every} >= {0, 1, 2, 3, 4}
-    assert any(p.grad is None and p.requires_grad for p in every), "one is never used"
-    assert any(not p.requires_grad for p in every), "one is frozen"
-    assert any(not list(one.model.parameters()) for one in examples.values())
-    assert any(not one.model.training for one in examples.values())
-    assert any(len({m.training for m in one.model.modules()}) == 2 for one in examples.values()), "partly asleep"
-    models = [one.model for one in examples.values()]
-    names = [[len([*m.named_parameters(remove_duplicate=once)]) for once in (True, False)] for m in models]
-    assert any(once < each for once, each in names), "one is tied"
-    layers = {type(m) for one in examples.values() for m in one.model.modules()}
-    assert layers >= {nn.GRU, nn.MultiheadAttention, nn.Conv1d, nn.Conv2d, nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm,
-                      nn.Embedding, nn.Linear}  # fmt: skip
-    assert isinstance(next(iter(examples.values())).model, nn.Linear), "a bare one, the smallest first"
-    assert len(example_models(leave_out=("nothing but a ReLU",))) == len(examples) - 1
 
 
 # -- declaring -------------------------------------------------------------------------------------------------

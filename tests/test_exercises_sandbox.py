@@ -102,6 +102,20 @@ def test_endless_loops_are_stopped_outside_the_main_thread(endless) -> None:
     assert isinstance(found[0], Late)
 
 
+@pytest.mark.timeout(30)
+def test_a_stop_outside_the_main_thread_leaves_nothing_behind() -> None:
+    """A raised flag for an exception that does not come would hang whatever runs under a profile function."""
+    worker = threading.Thread(target=lambda: limited(lambda: [None for _ in iter(int, 1)], 0.05))
+    worker.start()
+    worker.join()
+    before = sys.getprofile()
+    sys.setprofile(lambda *event: None)
+    try:
+        assert sum(abs(n) for n in range(1000)) == 499500
+    finally:
+        sys.setprofile(before)
+
+
 def test_a_stop_that_falls_into_a_finaliser_is_not_reported() -> None:
     """Python can only report what is raised there, and a report is a failure under pytest: another stop follows."""
 

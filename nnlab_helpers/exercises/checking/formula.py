@@ -234,14 +234,12 @@ class _Run:
     def other_forms(self) -> None:
         """The answer must bear float64 and the like, where the reference does."""
         for variant in self.formula.variants:
-            for one in self.cases:
-                form = in_form(one, variant)
-                if form is None:
-                    continue
+            fitting = [one for one in self.cases if in_form(one, variant)]
+            for one in fitting if len(fitting) < 4 else [*fitting[:2], fitting[-1]]:  # a slow answer has its limit
                 try:
-                    want = self.parts(self.right, form)
+                    want = self.parts(self.right, in_form(one, variant) or one)
                 except Exception:
-                    continue  # neither the reference bears it: the tests ask for a reason
+                    continue  # neither does the reference bear it: the tests ask for a reason
                 got = self.asked(partial(self.parts, self.answer, in_form(one, variant) or one), f"{variant} ")
                 for (_, came), (name, value) in zip(got, want, strict=True):
                     self.judge(came, value, name, one, given=variant)

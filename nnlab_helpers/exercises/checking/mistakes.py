@@ -49,8 +49,9 @@ def explained(
     """Return what is wrong with an answer that differs from the reference in `part` of the case `index`, or "".
 
     The first mistake that gives what the answer gives in every case, in all parts or else in this one; then the first
-    that does so but for cases in which the answer gives NaN, since something else is wrong with it there; then how the
-    numbers differ as a whole. Cases in which the answer fails are left out. `sizes` are those of each case's input.
+    that does so but for cases in which the answer gives NaN, where something else is wrong too (not if that is what is
+    wrong here); then how the numbers differ as a whole. Cases in which the answer fails are left out. `sizes` are those
+    of each case's input.
     """
     seen: dict[tuple[int, int], Parts | None] = {}
 
@@ -81,7 +82,9 @@ def explained(
                 return False
         return True
 
-    for strict, whole in itertools.product((True, False), (True, False)):
+    came, wanted = parts(answer, index), parts(right, index)
+    breaks = not came or not wanted or _breaks(came[part][1], wanted[part][1])
+    for strict, whole in itertools.product((True,) if breaks else (True, False), (True, False)):
         for message, mistake in (declared.mistakes or {}).items():
             if any(fits(function, whole, strict) for function in functions(mistake)):
                 return message

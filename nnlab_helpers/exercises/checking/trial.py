@@ -42,14 +42,7 @@ class Trial:
         draws: bool = True,
         forbids: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        """Begin a trial of the exercise.
-
-        Args:
-            exercise_id: seeds the random numbers.
-            printed: where printing goes meanwhile.
-            draws: the answer may draw from the global random numbers.
-            forbids: message -> patterns of names (see `tracing`) that no call of the answer may come to.
-        """
+        """Begin a trial; printing goes to `printed` meanwhile. For `draws` and `forbids` see `declare.exercise`."""
         self.seed = zlib.crc32(exercise_id.encode())
         self.generator = torch.Generator().manual_seed(self.seed)
         self.numpy_rng = np.random.default_rng(self.seed)

@@ -46,6 +46,7 @@ def _lse_cases(t: Trial) -> list[Any]:
         rng.standard_normal((3, 5)),
         500 * rng.standard_normal((4, 7)),
         rng.standard_normal((3, 1)),
+        np.log(np.array([[0.25, 0.75], [0.9, 0.1]])),  # probabilities: the answer is 0, unless something was added
     ]
 
 
