@@ -32,9 +32,9 @@ def formula_of(exercise_id: str) -> Formula:
     return formula
 
 
-def cases_of(exercise_id: str) -> list[Any]:
-    with undisturbed(0):
-        return [as_case(one) for one in formula_of(exercise_id).cases(Trial(exercise_id))]
+def cases_of(exercise_id: str, seed: str = "") -> list[Any]:
+    with undisturbed(len(seed)):
+        return [as_case(one) for one in formula_of(exercise_id).cases(Trial(exercise_id + seed))]
 
 
 def plain(exercise_id: str) -> bool:
@@ -68,6 +68,28 @@ def mapped(function: Any, value: Any) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(mapped(function, part) for part in value)
     return value
+
+
+def content(value: Any) -> Any:
+    """Something that compares equal for equal numbers."""
+    if isinstance(value, nn.Module):
+        value = dict(value.state_dict())
+    if isinstance(value, dict):
+        return [(key, content(part)) for key, part in value.items()]
+    if isinstance(value, list | tuple):
+        return [content(part) for part in value]
+    if isinstance(value, torch.Tensor | np.ndarray):
+        return value.tolist()
+    return value if isinstance(value, int | float | str) else type(value)
+
+
+@pytest.mark.parametrize("exercise_id", DECLARED)
+def test_two_cases_are_random(exercise_id: str) -> None:
+    """What is learned by heart, or right for the fixed cases by accident, must not pass."""
+    one, other = cases_of(exercise_id), cases_of(exercise_id, "other")
+    assert len(one) == len(other)
+    random_ones = [a for a, b in zip(one, other, strict=True) if content(a.args) != content(b.args)]
+    assert len(random_ones) >= 2, "at least two random cases are needed"
 
 
 @every_function

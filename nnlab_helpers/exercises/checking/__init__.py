@@ -10,14 +10,14 @@ An exercise in four steps
 
        check("day03.leaky_relu_grad", leaky_relu_grad)
 
-   The answer may be a function, a class, a module or a value (`prediction = ...`). *Not attempted* is one rule: a `...`
-   still waits, as a statement or as the whole right side of `name = ...` or `return ...`. A stub that is nothing
-   else is never run. One with given code around the `...` is run; if it does not pass, it counts as not attempted, and the
-   learner is told that a `...` still stands in it. A leftover `...` never refuses a right answer.
+   The answer may be a function, a class, a module or a value (`prediction = ...`). *Not attempted* is one rule: a
+   `...` still waits, as a statement or as the whole right side of `name = ...` or `return ...`. A stub that is
+   nothing else is never run. One with given code around the `...` is run; if it does not pass, it counts as not
+   attempted, and the learner is told that a `...` still stands in it. It never refuses a right answer.
 
 2. **The declaration** in `days/dayNN.py`: a reference, cases (the smallest first: the learner sees the first that
-   fails; then random ones of odd, different sizes, and the edges: 0, NaN, huge, far below zero), and mistakes, each with the
-   message that names it. See `declare.exercise` and `formula.Formula`; day 3 has examples of all sizes.
+   fails; then random ones of odd, different sizes, and the edges: 0, NaN, huge, far below zero), and mistakes, each
+   with the message that names it. See `declare.exercise` and `formula.Formula`; day 3 has examples of all sizes.
 
        exercise("day03.leaky_relu_grad", title=..., stars=1, hints=(...), learned=...,
                 right=leaky_relu_grad, cases=lambda t: [torch.tensor([3.0]), case(t.randn(4, 3), slope=0.2)],
@@ -28,8 +28,8 @@ An exercise in four steps
    right. Messages speak to the learner, in full sentences, say only what is true, and do not give the solution away.
    What is handed over lies on the CPU, and a check takes well under a second, in one thread.
 
-3. **The answers** that the tests use stand in `tests/exercises/dayNN.py`: another right answer at least, and three wrong
-   ones that are no formula. The reference is what the solution in `notebooks/solutions/py/` hands to its `check`.
+3. **The answers** that the tests use stand in `tests/exercises/dayNN.py`: another right answer at least, and three
+   wrong ones that are no formula. The reference is what the solution in `notebooks/solutions/py/` hands to its `check`.
 
 4. **Try it**: `pytest tests/exercises -k leaky_relu_grad`. The tests run every mistake, change the reference in small
    ways, and make from it answers of all the kinds that go wrong (see `tests/exercises/test_kinds.py`).

@@ -125,9 +125,11 @@ class Modes:
                 set_to(was)
         if self.folder and self.folder != _folder():
             os.chdir(self.folder)
-        if os.environ != self.environment:
-            os.environ.clear()
-            os.environ.update(self.environment)
+        for name in os.environ.keys() - self.environment.keys():
+            del os.environ[name]
+        for name, value in self.environment.items():
+            if os.environ.get(name) != value:
+                os.environ[name] = value
         if self.drawing is not None and _drawing_settings() != self.drawing:
             dict.update(sys.modules["matplotlib"].rcParams, self.drawing)
 
