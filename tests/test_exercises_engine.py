@@ -17,6 +17,7 @@ from nnlab_helpers.exercises.checking import Trial, any_of, declare, exercise
 from nnlab_helpers.exercises.checking.declare import find
 from nnlab_helpers.exercises.checking.grade import grade
 from nnlab_helpers.exercises.checking.trial import Wrong
+from nnlab_helpers.exercises.checking.wording import describe
 
 ID = "day90.leaky_relu_grad"
 DECLARED = {"title": "t", "stars": 1, "hints": ("first", "second"), "learned": "Well done."}
@@ -202,6 +203,38 @@ def test_wrong_answers_of_all_kinds(answer, headline, note) -> None:
     assert len("\n".join(outcome.notes)) < 1000
     assert "\n" not in outcome.headline
     assert torch.is_grad_enabled()
+
+
+class Attributes(dict):
+    __getattr__ = dict.__getitem__
+
+
+class Delegate:
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+
+class Exits:
+    def __getattr__(self, name):
+        sys.exit("bye")
+
+
+def test_answers_that_raise_when_asked_for_an_attribute_are_judged() -> None:
+    for answer in (Attributes(a=1), Delegate(), Exits()):
+        outcome = grade(ID, answer)
+        assert outcome.status == "wrong"
+        assert outcome.headline == f"a function or class was expected, got {describe(answer)}"
+
+
+def test_a_mode_that_an_answer_enters_spoils_no_later_check() -> None:
+    def enters(z):
+        torch.device("meta").__enter__()
+        torch.inference_mode().__enter__()
+        return right(z)
+
+    grade(ID, enters)
+    assert grade(ID, right).passed
+    assert torch.zeros(1).device.type == "cpu"
 
 
 def test_endless_loop_is_stopped() -> None:
