@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from nnlab_helpers.exercises.compare import close, difference, recognise
+from nnlab_helpers.exercises.checking.compare import close, difference, recognise
 
 T = torch.tensor
 NAN = float("nan")
@@ -19,7 +19,10 @@ NAN = float("nan")
         (T(2.0), 2.0),
         (np.float32(2.0), 2.0),
         (np.array(2), 2),
-        (12.0, 12),
+        (np.int64(12), 12),
+        (T(12), 12),
+        (T([1.0]), 1.0),
+        (np.ones((1, 1)), 1.0),
         (1e-9, 0.0),
         (NAN, NAN),
         (np.True_, True),
@@ -58,11 +61,13 @@ def test_passes(got, want) -> None:
         (None, 1.0, "1.0", "None", "`return` missing"),
         ("1.0", 1.0, "1.0", "'1.0'", ""),
         (..., 1.0, "1.0", "...", "still waits"),
-        (T([1.0]), 1.0, "1.0", "[1.0]", "shape [1]"),
+        (T([1.0, 2.0]), 1.0, "1.0", "[1.0, 2.0]", "shape [2]"),
         (T([[2.0]]), T([[1.0]]), "1.0", "2.0", ""),
         (T(2.0), T(1.0), "1.0", "2.0", ""),
         (np.ones(2), torch.ones(2), "a Tensor of shape [2]", "a NumPy array of shape [2]", ""),
-        ([1.0, 1.0], torch.ones(2), "a Tensor of shape [2]", "a list of 2", ""),
+        ([1.0, 1.0], torch.ones(2), "a Tensor of shape [2]", "the list [1.0, 1.0]", ""),
+        (12.0, 12, "12", "12.0", "a whole number is asked for"),
+        (T([1 / 3]).half(), T([1 / 3]), "[0.333333]", "[0.333252]", "float16 holds too few digits"),
         (1.0, T(1.0), "a Tensor of shape []", "the number 1.0", ""),
         (None, torch.ones(2), "a Tensor of shape [2]", "None", "`return` missing"),
         (torch.ones, torch.ones(2), "a Tensor of shape [2]", "the function ones", ""),

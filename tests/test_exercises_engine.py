@@ -12,8 +12,12 @@ import torch
 from torch import nn
 
 import nnlab_helpers.exercises as package
-from nnlab_helpers.exercises import check, engine, hint
-from nnlab_helpers.exercises.engine import Trial, any_of, exercise, find, grade
+from nnlab_helpers.exercises import check, hint
+from nnlab_helpers.exercises.checking import Trial, any_of, declare, exercise
+from nnlab_helpers.exercises.checking.declare import find
+from nnlab_helpers.exercises.checking.grade import grade
+from nnlab_helpers.exercises.checking.trial import Wrong
+from nnlab_helpers.exercises.checking.wording import describe
 
 ID = "day90.leaky_relu_grad"
 DECLARED = {"title": "t", "stars": 1, "hints": ("first", "second"), "learned": "Well done."}
@@ -22,7 +26,7 @@ DECLARED = {"title": "t", "stars": 1, "hints": ("first", "second"), "learned": "
 @pytest.fixture(autouse=True)
 def own_exercises(monkeypatch, tmp_path):
     """A registry of this test's own, and a record of its own."""
-    monkeypatch.setattr(engine, "REGISTRY", dict(engine.REGISTRY))
+    monkeypatch.setattr(declare, "REGISTRY", dict(declare.REGISTRY))
     monkeypatch.setattr(package, "_hints_given", {})
     monkeypatch.setenv("NNLAB_PROGRESS", str(tmp_path / "progress.json"))
 
@@ -38,7 +42,7 @@ def right(z):
     return torch.where(z > 0, 1.0, 0.01)
 
 
-def declare(checker, id="day90.other"):
+def declared(checker, id="day90.other"):
     exercise(id, **DECLARED)(checker)
     return id
 
@@ -176,7 +180,7 @@ class Hostile:
         (resized, "changes its input `z` in place", ""),
         (prints, "expected [0.01], got [-2.0]", "Your code printed:"),
         (deletes, "expected a Tensor of shape [1], got None", "Is a `return` missing?"),
-        (rebinds, "expected [0.01], got [-2.0]", ""),
+        (rebinds, "seeds the global random numbers", ""),
         (generates, "got a generator", ""),
         (itself, "got a list of 1", ""),
         (lambda z: Hostile(), "got a Hostile", ""),
@@ -199,6 +203,38 @@ def test_wrong_answers_of_all_kinds(answer, headline, note) -> None:
     assert len("\n".join(outcome.notes)) < 1000
     assert "\n" not in outcome.headline
     assert torch.is_grad_enabled()
+
+
+class Attributes(dict):
+    __getattr__ = dict.__getitem__
+
+
+class Delegate:
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+
+class Exits:
+    def __getattr__(self, name):
+        sys.exit("bye")
+
+
+def test_answers_that_raise_when_asked_for_an_attribute_are_judged() -> None:
+    for answer in (Attributes(a=1), Delegate(), Exits()):
+        outcome = grade(ID, answer)
+        assert outcome.status == "wrong"
+        assert outcome.headline == f"a function or class was expected, got {describe(answer)}"
+
+
+def test_a_mode_that_an_answer_enters_spoils_no_later_check() -> None:
+    def enters(z):
+        torch.device("meta").__enter__()
+        torch.inference_mode().__enter__()
+        return right(z)
+
+    grade(ID, enters)
+    assert grade(ID, right).passed
+    assert torch.zeros(1).device.type == "cpu"
 
 
 def test_endless_loop_is_stopped() -> None:
@@ -227,7 +263,7 @@ def test_a_real_interrupt_is_the_learners_to_have() -> None:
 
 
 def test_an_error_in_the_checker_caused_by_the_answer_is_told() -> None:
-    id = declare(lambda answer, t: t.require(answer.shape == (2,), "shape"))
+    id = declared(lambda answer, t: t.require(answer.shape == (2,), "shape"))
     outcome = grade(id, 3)
     assert outcome.status == "wrong"
     assert "AttributeError" in outcome.headline
@@ -247,7 +283,7 @@ def trial() -> Trial:
 
 
 def refused(action) -> str:
-    with pytest.raises(engine.Wrong) as caught:
+    with pytest.raises(Wrong) as caught:
         action()
     return f"{caught.value.headline}\n{caught.value.note}"
 
@@ -341,7 +377,7 @@ def test_printed_text_can_be_judged() -> None:
     def answer():
         print("weight 10")
 
-    assert grade(declare(checker), answer).passed
+    assert grade(declared(checker), answer).passed
     assert seen == ["weight 10\n"]
 
 
@@ -413,7 +449,7 @@ def test_days_are_imported_when_needed() -> None:
 
     code = (
         "import sys, nnlab_helpers.exercises;"
-        "print(sum('exercises.day' in m for m in sys.modules), 'IPython' in sys.modules, 'torchvision' in sys.modules)"
+        "print(sum('exercises.days' in m for m in sys.modules), 'IPython' in sys.modules, 'torchvision' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["0", "False", "False"]

@@ -15,8 +15,9 @@ os.environ["NNLAB_PROGRESS"] = {path!r}
 import torch
 from torch import nn
 from nnlab_helpers.exercises import check, hint, keep_record, progress
-from nnlab_helpers.exercises.engine import exercise
-import nnlab_helpers.exercises.engine as engine
+from nnlab_helpers.exercises.checking import exercise
+import nnlab_helpers.exercises.checking.declare as declare
+import nnlab_helpers.exercises.checking.grade as engine
 engine.TIME_LIMIT = 0.3
 
 @exercise("day90.double", title="Double", stars=1, hints=("first & last", "use `*`"), learned="Twice as much.")
@@ -44,7 +45,7 @@ CELLS = {
     "        self.layer = nn.Linear(3, 1)\n    def forward(self, x):\n        return self.layer(x)\n"
     "check('day90.net', Net)",
     "hint": "hint('day90.double')",
-    "progress": "engine.exercises = lambda: list(engine.REGISTRY.values())\nprogress()",
+    "progress": "declare.exercises = lambda: list(declare.REGISTRY.values())\nprogress()",
     "figure": "import matplotlib.pyplot as plt\ndef double(x):\n    plt.plot([1, 2])\n    plt.show()\n"
     "    return 2 * x\n"
     "check('day90.double', double)",

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import nnlab_helpers.exercises as package
-from nnlab_helpers.exercises import check, engine, keep_record, progress
-from nnlab_helpers.exercises.engine import exercise
-from nnlab_helpers.exercises.record import Entry, Record, record_path
+from nnlab_helpers.exercises import check, keep_record, progress
+from nnlab_helpers.exercises.checking import declare, exercise
+from nnlab_helpers.exercises.progress import Entry, Record, record_path
 
 
 @pytest.fixture
@@ -117,6 +117,49 @@ def test_a_file_that_may_not_be_written_is_left_alone(path: Path, monkeypatch) -
     assert kept(path) == {}
 
 
+@pytest.mark.parametrize("kind", ["link", "dangling link", "folder"])
+def test_what_lies_under_the_name_of_the_lock_is_not_touched(path: Path, tmp_path: Path, kind: str) -> None:
+    path.parent.mkdir()
+    precious, lock = tmp_path / "thesis.txt", path.with_name(path.name + ".lock")
+    precious.write_text("years of work")
+    if kind == "folder":
+        lock.mkdir()
+    else:
+        lock.symlink_to(precious if kind == "link" else tmp_path / "nothing")
+    assert "not being kept" in Record().add("day01.a", True)
+    assert precious.read_text() == "years of work"
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_a_lock_file_is_left_as_it_is(path: Path) -> None:
+    path.parent.mkdir()
+    lock = path.with_name(path.name + ".lock")
+    lock.write_text("mine")
+    assert Record().add("day01.a", True) == ""
+    assert lock.read_text() == "mine"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
+@pytest.mark.parametrize("name", ["progress.json", "progress.json.lock"])
+@pytest.mark.timeout(20)
+def test_a_pipe_blocks_nobody(path: Path, name: str) -> None:
+    path.parent.mkdir()
+    os.mkfifo(path.with_name(name))
+    record = Record()
+    told = record.add("day01.a", True)
+    assert told == "" or "not a plain file" in told
+    assert record.entries()[0] == {"day01.a": Entry(1, True)}
+
+
+@pytest.mark.parametrize("attempts", ["Infinity", "-Infinity", "NaN", "1e999", '"many"', "[1]", "null", "{}"])
+def test_odd_numbers_of_attempts_raise_nothing(path: Path, attempts: str) -> None:
+    path.parent.mkdir()
+    path.write_text(f'{{"exercises": {{"day01.b": {{"attempts": {attempts}, "solved": true}}}}}}')
+    assert "was damaged" in Record().add("day01.a", True)
+    assert kept(path) == {"day01.a": {"attempts": 1, "solved": True}}
+    assert attempts in path.with_name("progress.json.bak").read_text()
+
+
 @pytest.mark.parametrize("obstacle", ["folder is a file", "record is a folder", "write fails", "no home"])
 def test_what_cannot_be_written_is_told_once_and_remembered(path: Path, monkeypatch, obstacle: str) -> None:
     if obstacle == "folder is a file":
@@ -148,9 +191,9 @@ def test_nothing_is_kept_when_told_so(path: Path) -> None:
 
 @pytest.fixture
 def two_days(monkeypatch, path: Path) -> Path:
-    monkeypatch.setattr(engine, "REGISTRY", {})
-    monkeypatch.setattr(engine, "days", lambda: ["day90", "day91"])
-    monkeypatch.setattr(engine.importlib, "import_module", lambda name: None)
+    monkeypatch.setattr(declare, "REGISTRY", {})
+    monkeypatch.setattr(declare, "days", lambda: ["day90", "day91"])
+    monkeypatch.setattr(declare.importlib, "import_module", lambda name: None)
     for id, stars in (("day90.a", 1), ("day90.b", 3), ("day91.c", 2)):
         exercise(id, title=f"Title {id[-1]} <b>", stars=stars, hints=("1", "2"), learned="l")(
             lambda answer, t: t.expect(answer, 1)

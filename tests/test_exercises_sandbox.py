@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import signal
@@ -17,8 +18,9 @@ import numpy as np
 import pytest
 import torch
 
-from nnlab_helpers.exercises import sandbox
-from nnlab_helpers.exercises.sandbox import Late, Modes, Printed, captured, limited, undisturbed
+from nnlab_helpers.exercises.checking import timeout
+from nnlab_helpers.exercises.checking.isolation import Modes, Printed, captured, undisturbed
+from nnlab_helpers.exercises.checking.timeout import Late, limited
 
 
 def timer_is_not_ours() -> bool:
@@ -100,6 +102,20 @@ def test_endless_loops_are_stopped_outside_the_main_thread(endless) -> None:
     assert isinstance(found[0], Late)
 
 
+@pytest.mark.timeout(30)
+def test_a_stop_outside_the_main_thread_leaves_nothing_behind() -> None:
+    """A raised flag for an exception that does not come would hang whatever runs under a profile function."""
+    worker = threading.Thread(target=lambda: limited(lambda: [None for _ in iter(int, 1)], 0.05))
+    worker.start()
+    worker.join()
+    before = sys.getprofile()
+    sys.setprofile(lambda *event: None)
+    try:
+        assert sum(abs(n) for n in range(1000)) == 499500
+    finally:
+        sys.setprofile(before)
+
+
 def test_a_stop_that_falls_into_a_finaliser_is_not_reported() -> None:
     """Python can only report what is raised there, and a report is a failure under pytest: another stop follows."""
 
@@ -166,6 +182,14 @@ def test_a_real_interrupt_passes_through() -> None:
     assert timer_is_not_ours()
 
 
+LEFT_ON: list = []
+
+
+class OwnMode(torch.overrides.TorchFunctionMode):
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        return func(*args, **(kwargs or {}))
+
+
 SWITCHES = {
     "grad": (torch.is_grad_enabled, lambda: torch.set_grad_enabled(False)),
     "dtype": (torch.get_default_dtype, lambda: torch.set_default_dtype(torch.float64)),
@@ -186,6 +210,23 @@ SWITCHES = {
     "stdout": (lambda: sys.stdout, lambda: setattr(sys, "stdout", None)),
     "warnings": (lambda: list(warnings.filters), lambda: warnings.simplefilter("error")),
     "figures": (plt.get_fignums, plt.figure),
+    "entered device": (
+        lambda: (torch.get_default_device(), len(torch.overrides._get_current_function_mode_stack())),
+        lambda: torch.device("meta").__enter__(),
+    ),
+    "entered mode": (lambda: len(torch.overrides._get_current_function_mode_stack()), lambda: OwnMode().__enter__()),
+    "inference": (torch.is_inference_mode_enabled, lambda: LEFT_ON.append(torch.inference_mode().__enter__())),
+    "autocast": (lambda: torch.is_autocast_enabled("cpu"), lambda: torch.set_autocast_enabled("cpu", True)),
+    "matmul": (torch.get_float32_matmul_precision, lambda: torch.set_float32_matmul_precision("medium")),
+    "mkldnn": (lambda: torch.backends.mkldnn.enabled, lambda: setattr(torch.backends.mkldnn, "enabled", False)),
+    "cudnn": (lambda: torch.backends.cudnn.enabled, lambda: setattr(torch.backends.cudnn, "enabled", False)),
+    "benchmark": (lambda: torch.backends.cudnn.benchmark, lambda: setattr(torch.backends.cudnn, "benchmark", True)),
+    "torch printing": (lambda: str(torch.tensor(1 / 3)), lambda: torch.set_printoptions(precision=1)),
+    "matplotlib": (lambda: plt.rcParams["lines.linewidth"], lambda: plt.rcParams.update({"lines.linewidth": 9})),
+    "new variable": (lambda: os.environ.get("NNLAB_X"), lambda: os.environ.update(NNLAB_X="1")),
+    "lost variable": (lambda: os.environ.get("PATH"), lambda: os.environ.pop("PATH")),
+    "garbage": (gc.isenabled, gc.disable),
+    "profile": (sys.getprofile, lambda: sys.setprofile(lambda *event: None)),
 }
 
 
@@ -197,6 +238,24 @@ def test_nothing_global_changes(name: str) -> None:
     with undisturbed(1), captured(Printed()):
         change()
     assert read() == before
+    modes = Modes()
+    change()
+    modes.restore()
+    if name not in ("random", "numpy", "torch", "stdout", "warnings", "figures"):  # for these there is no Modes
+        assert read() == before
+    with undisturbed(1), captured(Printed()):  # the next check
+        assert torch.zeros(2).device.type == "cpu"
+
+
+def test_modes_that_the_notebook_had_entered_stay_on_outside() -> None:
+    with torch.device("meta") as entered, OwnMode() as mode:
+        with undisturbed(1):
+            assert torch.zeros(2).device.type == "cpu"
+            torch.set_default_device("meta")
+        assert torch.overrides._get_current_function_mode_stack()[-1] is mode
+        assert torch.zeros(2).device.type == "meta"
+    assert entered is not None
+    assert torch.zeros(2).device.type == "cpu"
 
 
 def test_a_check_starts_from_ordinary_modes_whatever_the_notebook_did() -> None:
@@ -267,10 +326,10 @@ class FakeTime:
 
 
 @pytest.fixture
-def clock(monkeypatch) -> tuple[FakeTime, sandbox._Clock]:
+def clock(monkeypatch) -> tuple[FakeTime, timeout._Clock]:
     fake = FakeTime()
-    monkeypatch.setattr(sandbox, "time", fake)
-    return fake, sandbox._Clock(4.0)
+    monkeypatch.setattr(timeout, "time", fake)
+    return fake, timeout._Clock(4.0)
 
 
 def test_time_is_over_when_the_limit_was_spent_working(clock) -> None:
@@ -306,7 +365,7 @@ def test_the_first_check_loads_nothing_heavy() -> None:
     """Some switches of torch load hundreds of modules when they are set, not when they are read."""
     code = (
         "import sys, torch\n"
-        "from nnlab_helpers.exercises.sandbox import Modes, Printed, captured, undisturbed\n"
+        "from nnlab_helpers.exercises.checking.isolation import Modes, Printed, captured, undisturbed\n"
         "before = len(sys.modules)\n"
         "with undisturbed(1), captured(Printed()): Modes().restore()\n"
         "print(len(sys.modules) - before)"

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from nnlab_helpers.exercises.stubs import marked, untouched
+from nnlab_helpers.exercises.checking.stubs import marked, untouched
 
 
 def dots(z):
@@ -77,10 +77,34 @@ class Settings:
     rate = 0.1
 
 
+class InheritsAll(nn.BatchNorm1d):
+    """All of it is the parent's."""
+
+
+class OnlyOtherDefaults(torch.optim.Adam):
+    """A constructor, and nothing else."""
+
+    def __init__(self, params):
+        super().__init__(params, lr=0.1)
+
+
+class WithoutForward(nn.Module):
+    pass
+
+
+class Attributes(dict):
+    __getattr__ = dict.__getitem__
+
+
+class Delegate:
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+
 @pytest.mark.parametrize(
     "answer",
     [None, ..., [...], (None, None), {"a": ..., "b": None}, dots, passes, returns_none, not_implemented, Empty, Stub,
-     OnlyInit, lambda z: None, lambda z: ..., functools.partial(dots, 1)],
+     lambda z: None, lambda z: ..., functools.partial(dots, 1)],
 )  # fmt: skip
 def test_untouched(answer) -> None:
     assert untouched(answer)
@@ -89,10 +113,17 @@ def test_untouched(answer) -> None:
 @pytest.mark.parametrize(
     "answer",
     [0, "", [], {}, False, [1, ...], torch.zeros(2), setup_given, find_the_bug, written, Settings, HalfWritten,
-     lambda z: z, torch.sigmoid, nn.Linear, nn.Linear(1, 1), nn.Sequential(), max, type, object(), OnlyInit()],
+     lambda z: z, torch.sigmoid, nn.Linear, nn.Linear(1, 1), nn.Sequential(), max, type, object(), OnlyInit, OnlyInit(),
+     InheritsAll, OnlyOtherDefaults, WithoutForward],
 )  # fmt: skip
 def test_attempted(answer) -> None:
     assert not untouched(answer)
+
+
+def test_what_raises_when_it_is_asked_for_an_attribute_is_an_attempt() -> None:
+    for answer in (Attributes(a=1), Delegate()):
+        assert not untouched(answer)
+        assert not marked(answer)
 
 
 @pytest.mark.parametrize("answer", [setup_given, find_the_bug, HalfWritten, HalfWritten(), dots, Stub])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from nnlab_helpers.exercises import display, engine
-from nnlab_helpers.exercises.record import Record
+from nnlab_helpers.exercises import show as display
+from nnlab_helpers.exercises.checking import declare
+from nnlab_helpers.exercises.checking.grade import grade
+from nnlab_helpers.exercises.progress import Record
 
 __all__ = ["check", "hint", "keep_record", "progress"]
 
@@ -28,7 +30,7 @@ def check(exercise_id: str, answer: Any) -> None:
     Raises:
         ValueError: there is no such exercise; the message names similar ones.
     """
-    outcome = engine.grade(exercise_id, answer)
+    outcome = grade(exercise_id, answer)
     notes = outcome.notes
     if outcome.status != "not attempted":
         told = _record.add(exercise_id, outcome.passed)
@@ -42,7 +44,7 @@ def hint(exercise_id: str) -> None:
     Raises:
         ValueError: there is no such exercise; the message names similar ones.
     """
-    hints = engine.find(exercise_id).hints
+    hints = declare.find(exercise_id).hints
     before = _hints_given.get(exercise_id, 0)
     now = _hints_given[exercise_id] = min(before + 1, len(hints))
     headline = f"hint {now} of {len(hints)}" + (" once more: it was the last" if before == now else "")
@@ -53,7 +55,7 @@ def progress() -> None:
     """Show what is solved, day by day, from the learner's record."""
     entries, told = _record.entries()
     rows = []
-    for found in engine.exercises():
+    for found in declare.exercises():
         entry = entries.get(found.id)
         mark = "○" if entry is None else "✓" if entry.solved else "✗"
         rows.append(display.Row(found.id.partition(".")[0], mark, found.id, found.title, found.stars))
@@ -66,3 +68,11 @@ def keep_record(keep: bool) -> None:
     The solution notebooks turn it off, so that running them does not mark the reader's exercises as solved.
     """
     _record.keep = keep
+
+
+def __getattr__(name: str) -> Any:
+    if name == "clinic":  # lesson 13 imports its patients from here
+        from nnlab_helpers.exercises.days.day13 import patients
+
+        return patients
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from answers import Answers
 
-from nnlab_helpers.exercises.tiny_engine import Value
+from nnlab_helpers.exercises.days.tiny_engine import Value
 
 # -- divide ----------------------------------------------------------------------------------------------------
 
@@ -30,30 +31,6 @@ def divide_plain(a, b):
 
 def divide_nothing(a, b):
     a.data / b.data
-
-
-def divide_the_other_way(a, b):
-    return Value(b.data / a.data, "/", [(a, 1 / b.data), (b, -a.data / b.data**2)])
-
-
-def divide_wrong_sign(a, b):
-    return Value(a.data / b.data, "/", [(a, 1 / b.data), (b, a.data / b.data**2)])
-
-
-def divide_reciprocal_only(a, b):
-    return Value(a.data / b.data, "/", [(a, 1 / b.data), (b, -1 / b.data**2)])
-
-
-def divide_constant_divisor(a, b):
-    return Value(a.data / b.data, "/", [(a, 1 / b.data)])
-
-
-def divide_product_slopes(a, b):
-    return Value(a.data / b.data, "/", [(a, b.data), (b, a.data)])
-
-
-def divide_first_power(a, b):
-    return Value(a.data / b.data, "/", [(a, 1 / b.data), (b, -a.data / b.data)])
 
 
 def divide_sets_grads(a, b):
@@ -84,39 +61,23 @@ def accumulate_by_hand(batch_loss, line, x, y, batch_size):
     return total / len(x)
 
 
-def _accumulate(weight, *, before=True, inside=False, drop_last=False):
-    def accumulate(batch_loss, line, x, y, batch_size):
-        if before:
-            line.grad = None
-        batches = list(zip(x.split(batch_size), y.split(batch_size), strict=True))
-        if drop_last and len(batches[-1][0]) < batch_size:
-            batches = batches[:-1]
-        for part, target in batches:
-            if inside:
-                line.grad = None
-            (batch_loss(line, part, target) * weight(len(part), len(x), len(batches))).backward()
-        return line.grad
-
-    return accumulate
-
-
 def accumulate_whole(batch_loss, line, x, y, batch_size):
     line.grad = None
     batch_loss(line, x, y).backward()
     return line.grad
 
 
-def accumulate_full_batches(batch_loss, line, x, y, batch_size):
-    line.grad = None
-    for part, target in zip(x.split(batch_size), y.split(batch_size), strict=True):
-        (batch_loss(line, part, target) * batch_size / len(x)).backward()
-    return line.grad
+def accumulate_moving_the_line(batch_loss, line, x, y, batch_size):
+    gradient = accumulate_one_by_one(batch_loss, line, x, y, batch_size)
+    with torch.no_grad():
+        line -= 0.1 * gradient
+    return gradient
 
 
-def accumulate_by_fullness(batch_loss, line, x, y, batch_size):
+def accumulate_unevenly(batch_loss, line, x, y, batch_size):
     line.grad = None
-    for part, target in zip(x.split(batch_size), y.split(batch_size), strict=True):
-        (batch_loss(line, part, target) * len(part) / batch_size).backward()
+    for part, target in zip(x.split(batch_size), y, strict=False):
+        batch_loss(line, part, target).backward()
     return line.grad
 
 
@@ -143,13 +104,6 @@ def two_gradients_wiped(leaf, loss_a, loss_b):
     return first, leaf.grad
 
 
-def two_gradients_full_box(leaf, loss_a, loss_b):
-    loss_a.backward(retain_graph=True)
-    first = leaf.grad.clone()
-    loss_b.backward()
-    return first, leaf.grad
-
-
 def two_gradients_same_box(leaf, loss_a, loss_b):
     loss_a.backward(retain_graph=True)
     first = leaf.grad
@@ -165,15 +119,9 @@ def two_gradients_emptied_in_place(leaf, loss_a, loss_b):
     return first, leaf.grad
 
 
-def two_gradients_twice_a(leaf, loss_a, loss_b):
+def two_gradients_of_one(leaf, loss_a, loss_b):
     loss_a.backward(retain_graph=True)
-    first = leaf.grad.clone()
-    loss_a.backward()
-    return first, leaf.grad
-
-
-def two_gradients_swapped(leaf, loss_a, loss_b):
-    return two_gradients_autograd(leaf, loss_b, loss_a)
+    return leaf.grad
 
 
 # -- one step --------------------------------------------------------------------------------------------------
@@ -191,32 +139,21 @@ def one_step_as_tensor(weight, bias, x, y, learning_rate):
     return torch.stack([torch.as_tensor(part) for part in one_step_torch(weight, bias, x, y, learning_rate)])
 
 
-def _step(factor):
-    def one_step(weight, bias, x, y, learning_rate):
-        mistake = weight * x + bias - y
-        far = factor(learning_rate, len(x))
-        return weight - far * 2 * (mistake * x).mean().item(), bias - far * 2 * mistake.mean().item()
-
-    return one_step
+def one_step_on_a_graph(weight, bias, x, y, learning_rate):
+    line = torch.tensor([weight, bias], requires_grad=True)
+    ((line[0] * x + line[1] - y) ** 2).mean().backward()
+    line -= learning_rate * line.grad
+    return line
 
 
-def one_step_in_turn(weight, bias, x, y, learning_rate):
-    weight = weight - learning_rate * 2 * ((weight * x + bias - y) * x).mean()
-    return weight, bias - learning_rate * 2 * (weight * x + bias - y).mean()
-
-
-def one_step_without_x(weight, bias, x, y, learning_rate):
-    slope = 2 * (weight * x + bias - y).mean()
-    return weight - learning_rate * slope, bias - learning_rate * slope
-
-
-def one_step_slopes(weight, bias, x, y, learning_rate):
+def one_step_per_sample(weight, bias, x, y, learning_rate):
     mistake = weight * x + bias - y
-    return 2 * (mistake * x).mean(), 2 * mistake.mean()
+    return weight - learning_rate * 2 * mistake * x, bias - learning_rate * 2 * mistake
 
 
-def one_step_weight_only(weight, bias, x, y, learning_rate):
-    return weight - learning_rate * 2 * ((weight * x + bias - y) * x).mean(), bias
+def one_step_scaling_its_input(weight, bias, x, y, learning_rate):
+    x *= learning_rate
+    return weight, bias
 
 
 RIGHT_SHAPES = [(3, 4), (8, 1, 28, 28), "error", (5, 3, 2)]
@@ -255,12 +192,6 @@ ANSWERS = {
             (divide_quotient_only, "does not remember what it was made from"),
             (divide_plain, "A plain number forgets where it came from"),
             (divide_nothing, "Is a `return` missing?"),
-            (divide_the_other_way, "That is b / a."),
-            (divide_wrong_sign, "mind the sign"),
-            (divide_reciprocal_only, "twice the cake"),
-            (divide_constant_divisor, "`b` has influence too"),
-            (divide_product_slopes, "slopes of a product"),
-            (divide_first_power, "falls off with the square"),
             (divide_sets_grads, "changes `a` or `b`"),
             (divide_no_pairs, "`inputs` is a list of pairs"),
         ],
@@ -268,15 +199,8 @@ ANSWERS = {
     "day01.accumulate": Answers(
         right=[accumulate_one_by_one, accumulate_by_hand],
         wrong=[
-            (_accumulate(lambda n, total, many: 1), "Means were added up"),
-            (_accumulate(lambda n, total, many: 1 / many), "Every batch counts the same"),
-            (_accumulate(lambda n, total, many: n / total, inside=True), "emptied inside the loop"),
-            (_accumulate(lambda n, total, many: n / total, before=False), "An old gradient was still in"),
-            (_accumulate(lambda n, total, many: n / total, drop_last=True), "The last, shorter batch was left out"),
-            (_accumulate(lambda n, total, many: n), "The number of samples is still in it"),
-            (_accumulate(lambda n, total, many: 1 / total), "a mean is divided already"),
-            (accumulate_full_batches, "Each batch counts as batch_size samples here"),
-            (accumulate_by_fullness, "Each batch counts by how full it is"),
+            (accumulate_moving_the_line, "changes its input `line` in place"),
+            (accumulate_unevenly, "len() of a 0-d tensor"),
             (accumulate_whole, "batch_loss was shown 3 samples at once"),
         ],
     ),
@@ -284,28 +208,21 @@ ANSWERS = {
         right=[two_gradients_autograd, two_gradients_subtract],
         wrong=[
             (two_gradients_wiped, "Trying to backward through the graph a second time"),
-            (two_gradients_full_box, "the letterbox was not emptied in between"),
+            (two_gradients_of_one, "two things are to be returned"),
             (two_gradients_same_box, "with both gradients in it"),
             (two_gradients_emptied_in_place, "what you kept is the letterbox itself"),
-            (two_gradients_twice_a, "`loss_a` again"),
-            (two_gradients_swapped, "have changed places"),
         ],
     ),
     "day01.one_step": Answers(
         right=[one_step_torch, one_step_as_tensor],
         wrong=[
-            (_step(lambda rate, n: -rate), "a step uphill"),
-            (_step(lambda rate, n: rate * n), "summed, not averaged"),
-            (_step(lambda rate, n: rate / 2), "has a factor of 2"),
-            (_step(lambda rate, n: 1.0), "The learning rate is missing"),
-            (one_step_in_turn, "stepped with the new weight"),
-            (one_step_without_x, "here the x is missing"),
-            (one_step_slopes, "The step is still to be taken"),
-            (one_step_weight_only, "The bias stood still"),
+            (one_step_on_a_graph, "a leaf Variable that requires grad"),
+            (one_step_per_sample, "what came has shape [2]"),
+            (one_step_scaling_its_input, "changes its input `x` in place"),
         ],
     ),
     "day01.faster_rate": Answers(
-        right=[0.24, 0.26, torch.tensor(0.27)],
+        right=[0.24, 0.26, torch.tensor(0.27), np.float32(0.25), torch.tensor([0.25])],
         wrong=[
             (0.05, "its legs are too short"),
             (0.2, "its legs are too short"),

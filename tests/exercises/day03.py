@@ -1,6 +1,5 @@
 """Answers to the exercises of day 3: other right ones, and wrong ones that are really given."""
 
-from itertools import pairwise
 
 import torch
 from answers import Answers
@@ -25,41 +24,16 @@ def collapse_from_the_end(layers):
     return [layers[0][0] @ weight, layers[0][1] @ weight + bias]
 
 
-def collapse_in_reverse(layers):
-    weight = layers[-1][0]
-    for other, _ in reversed(layers[:-1]):
-        weight = weight @ other
-    return weight, collapse_from_the_end(layers)[1]
-
-
 def product_of(layers):
     return torch.linalg.multi_dot([w for w, _ in layers]) if len(layers) > 1 else layers[0][0]
 
 
-def collapse_adding_biases(layers):
-    return product_of(layers), sum(b for _, b in layers)
-
-
-def collapse_with_last_bias(layers):
-    return product_of(layers), layers[-1][1]
-
-
-def collapse_first_two(layers):
-    if len(layers) == 1:
-        return layers[0]
-    (w1, b1), (w2, b2) = layers[:2]
-    return w1 @ w2, b1 @ w2 + b2
-
-
-def collapse_through_its_own_weight(layers):
-    bias = layers[0][1]
-    for (weight, _), (_, other) in pairwise(layers):
-        bias = bias @ weight + other
-    return product_of(layers), bias
-
-
 def collapse_to_a_weight(layers):
     return product_of(layers)
+
+
+def leaky_grad_by_autograd(z, slope=0.01):
+    return torch.autograd.functional.vjp(lambda z: F.leaky_relu(z, slope), z, torch.ones_like(z))[1]
 
 
 def mish(z):
@@ -76,23 +50,6 @@ def mish_grad_by_the_paper(z):
     omega = 4 * (z + 1) + 4 * e**2 + e**3 + e * (4 * z + 6)
     delta = 2 * e + e**2 + 2
     return (e * omega / delta**2).float()
-
-
-def tanh_of_softplus(z):
-    return torch.tanh(F.softplus(z))
-
-
-def mish_grad_without_chain(z):
-    return tanh_of_softplus(z) + z * (1 - tanh_of_softplus(z) ** 2)
-
-
-def mish_grad_of_tanh_at_z(z):
-    return tanh_of_softplus(z) + z * (1 - torch.tanh(z) ** 2) * torch.sigmoid(z)
-
-
-def mish_grad_with_sigmoids_slope(z):
-    gate = torch.sigmoid(z)
-    return tanh_of_softplus(z) + z * (1 - tanh_of_softplus(z) ** 2) * gate * (1 - gate)
 
 
 def saturated_by_counting(a, edge=0.05):
@@ -120,16 +77,72 @@ def sigmoid_slope(z):
     return torch.sigmoid(z) * (1 - torch.sigmoid(z))
 
 
+def collapse_of_four(layers):
+    weight, bias = layers[0]
+    for number in (1, 2, 3):
+        if len(layers) > number:
+            weight, bias = weight @ layers[number][0], bias @ layers[number][0] + layers[number][1]
+    return weight, bias
+
+
+def collapse_in_place(layers):
+    while len(layers) > 1:
+        (w1, b1), (w2, b2) = layers.pop(0), layers.pop(0)
+        layers.insert(0, (w1 @ w2, b1 @ w2 + b2))
+    return layers[0]
+
+
+def collapse_cut_off(layers):
+    with torch.no_grad():
+        return collapse_from_the_end(layers)
+
+
+def mish_grad_naive(z):
+    e = z.exp()
+    u = torch.log(1 + e).tanh()
+    return u + z * (1 - u**2) * (e / (1 + e))
+
+
+def mish_grad_of_a_flat_tensor(z):
+    s = F.softplus(z.view(-1))
+    u = torch.tanh(s)
+    return (u + z.view(-1) * (1 - u**2) * torch.sigmoid(z.view(-1))).view(z.shape)
+
+
+def mish_grad_with_a_seed(z):
+    torch.manual_seed(0)
+    return mish_grad_by_autograd(z)
+
+
+def saturated_in_the_middle(a, edge=0.05):
+    return ((a - 0.5).abs() > 0.5 - edge).float().mean()
+
+
+def dead_by_flags(batches):
+    alive = torch.zeros(batches[0].shape[1], dtype=torch.bool)
+    for z in batches:
+        alive |= (z > 0).any(dim=0)
+    return float((~alive).sum()) / len(alive)
+
+
+def gradient_naive(z, w):
+    e = torch.exp(-z)
+    return (w * e / (1 + e) ** 2).prod()
+
+
+def gradient_naive_sigmoid(z, w):
+    a = z.exp() / (1 + z.exp())
+    return (w * a * (1 - a)).prod()
+
+
 ANSWERS = {
     "day03.collapse": Answers(
         right=[collapse_by_asking, collapse_from_the_end],
         wrong=[
-            (collapse_in_reverse, "in the wrong order"),
-            (collapse_adding_biases, "an early bias has to pass through"),
-            (collapse_with_last_bias, "bias of the last layer alone"),
-            (collapse_first_two, "Only the first two layers"),
-            (collapse_through_its_own_weight, "through its own layer's weight"),
-            (collapse_to_a_weight, "a pair (weight, bias) was expected"),
+            (collapse_of_four, "Only the first four layers"),
+            (collapse_to_a_weight, "two things are to be returned, (the weight, the bias)"),
+            (collapse_in_place, "changes its input `layers`"),
+            (collapse_cut_off, "no gradient flows back"),
         ],
     ),
     "day03.leaky_relu_grad": Answers(
@@ -138,68 +151,48 @@ ANSWERS = {
             lambda z, slope=0.01: (z > 0).float() + slope * (z <= 0).float(),
         ],
         wrong=[
-            (lambda z, slope=0.01: (z > 0).float(), "derivative of plain ReLU"),
-            (lambda z, slope=0.01: torch.where(z > 0, z, slope * z), "LeakyReLU itself"),
-            (lambda z, slope=0.01: torch.where(z >= 0, 1.0, slope), "At 0 take the slope from the left"),
-            (lambda z, slope=0.01: torch.where(z > 0, 1.0, 0.01), "use the argument `slope`"),
-            (lambda z, slope=0.01: torch.where(z > 0, slope, 1.0), "changed places"),
-            (lambda z, slope=0.01: torch.where(z > 0, 1.0, slope * z), "does not depend on z"),
-            (lambda z, slope=0.01: torch.where(z > 0, 1.0, -slope), "its slope is positive"),
+            (leaky_grad_by_autograd, "without autograd"),
+            (lambda z, slope=0.01: 1.0 if z > 0 else slope, "expected a Tensor of shape [1]"),
+            (lambda z, slope=0.01: z.gt_(0).clamp_(min=slope), "changes its input `z` in place"),
         ],
     ),
     "day03.mish_grad": Answers(
         right=[mish_grad_by_autograd, mish_grad_by_the_paper],
         wrong=[
-            (mish, "That is Mish itself"),
-            (tanh_of_softplus, "One term is missing"),
-            (mish_grad_without_chain, "one more factor: the slope of the softplus"),
-            (mish_grad_of_tanh_at_z, "to be taken at s(z), not at z"),
-            (mish_grad_with_sigmoids_slope, "the slope of the softplus is the sigmoid itself"),
-            (lambda z: 2 * tanh_of_softplus(z) - mish_grad_by_autograd(z), "A sign is wrong"),
+            (mish_grad_naive, "more than a float can hold"),
+            (mish_grad_of_a_flat_tensor, "not contiguous"),
+            (mish_grad_with_a_seed, "seeds the global random numbers"),
+            (lambda z: mish_grad_by_autograd(z).sum(), "expected shape"),
         ],
     ),
     "day03.saturated_fraction": Answers(
         right=[
             saturated_by_counting,
-            lambda a, edge=0.05: ((a - 0.5).abs() > 0.5 - edge).float().mean(),
+            saturated_in_the_middle,
             lambda a, edge=0.05: (torch.minimum(a, 1 - a) < edge).sum().item() / a.numel(),
+            lambda a, edge=0.05: ((a < edge) | (a > 1 - edge)).float().mean(dim=(0, 1), keepdim=True),
         ],
         wrong=[
-            (lambda a, edge=0.05: (a.abs() > 1 - edge).float().mean(), "Only the top end"),
-            (lambda a, edge=0.05: (a < edge).float().mean(), "Only the bottom end"),
-            (lambda a, edge=0.05: ((a < edge) & (a > 1 - edge)).float().mean(), "join the conditions with `|`"),
-            (lambda a, edge=0.05: ((a >= edge) & (a <= 1 - edge)).float().mean(), "not saturated"),
-            (lambda a, edge=0.05: ((a < edge) | (a > 1 - edge)).float().sum(), "a number of outputs"),
-            (lambda a, edge=0.05: ((a < 0.05) | (a > 0.95)).float().mean(), "always an edge of 0.05"),
-            (lambda a, edge=0.05: ((a <= edge) | (a >= 1 - edge)).float().mean(), "exactly `edge` away"),
-            (lambda a, edge=0.05: 100 * ((a < edge) | (a > 1 - edge)).float().mean(), "per cent"),
+            (lambda a, edge=0.05: ((a < edge) | (a > 1 - edge)).float().mean(dim=0), "what came has shape [3]"),
+            (lambda a, edge=0.05: (a < edge or a > 1 - edge).float().mean(), "is ambiguous"),
+            (lambda a, edge=0.05: a.sub_(0.5).abs().gt(0.5 - edge).float().mean(), "changes its input `a` in place"),
         ],
     ),
     "day03.dead_fraction": Answers(
-        right=[dead_by_cat, dead_by_highest],
+        right=[dead_by_cat, dead_by_highest, dead_by_flags],
         wrong=[
-            (lambda batches: (torch.cat(batches) <= 0).float().mean(), "share of zero activations"),
-            (
-                lambda batches: torch.stack([(z <= 0).all(0).float().mean() for z in batches]).mean(),
-                "the mean over batches",
-            ),
-            (lambda batches: (batches[-1] <= 0).all(0).float().mean(), "the last batch alone"),
-            (lambda batches: (torch.cat(batches) <= 0).all(1).float().mean(), "look down the columns"),
-            (lambda batches: (torch.cat(batches) <= 0).any(0).float().mean(), "silent at least once"),
-            (lambda batches: (torch.cat(batches) > 0).any(0).float().mean(), "that are alive"),
-            (lambda batches: (torch.cat(batches) < 0).all(0).float().mean(), "At exactly 0 a ReLU is silent"),
+            (lambda batches: (batches <= 0).all(0).float().mean(), "'<=' not supported"),
+            (lambda batches: (torch.cat(batches) <= 0).all(0).float(), "what came has shape [2]"),
+            (lambda batches: (torch.cat(batches).clamp_(min=0) == 0).all(0).any(), "expected 0.5, got True"),
         ],
     ),
     "day03.gradient_left": Answers(
         right=[gradient_by_autograd, lambda z, w: float((w * sigmoid_slope(z)).double().prod())],
         wrong=[
-            (lambda z, w: sigmoid_slope(z).prod(), "Weights are missing"),
-            (lambda z, w: (w * torch.sigmoid(z)).prod(), "outputs of the sigmoid"),
-            (lambda z, w: (w * sigmoid_slope(z)).sum(), "Those are added"),
-            (lambda z, w: (w * 0.25).prod(), "A quarter is the slope at z = 0 alone"),
-            (lambda z, w: (w * (1 - torch.tanh(z) ** 2)).prod(), "slope of tanh"),
-            (lambda z, w: (w * sigmoid_slope(w * z)).prod(), "`z` already contains the weight"),
-            (lambda z, w: (w * sigmoid_slope(z)).prod().abs(), "the sign of the weights counts"),
+            (gradient_naive, "The exponential overflows far out"),
+            (gradient_naive_sigmoid, "The exponential overflows far out"),
+            (lambda z, w: w.mul_(sigmoid_slope(z)).prod(), "changes its input `w` in place"),
+            (lambda z, w: w * sigmoid_slope(z), "what came has shape [2]"),
         ],
     ),
 }

@@ -63,32 +63,19 @@ def trainable_in_a_loop(model):
     return counts
 
 
-def trainable_tensors(model):
-    flags = [p.requires_grad for p in model.parameters()]
-    return sum(flags), len(flags) - sum(flags)
-
-
-def trainable_all(model):
-    counts = trainable_in_a_loop(model)
-    return sum(counts), counts[1]
-
-
-def trainable_turned_round(model):
-    return tuple(trainable_in_a_loop(model)[::-1])
-
-
-def trainable_from_the_state(model):
-    trained = trainable_in_a_loop(model)[0]
-    return trained, sum(value.numel() for value in model.state_dict().values()) - trained
-
-
 def trainable_by_grad(model):
     trained = sum(p.numel() for p in model.parameters() if p.grad is not None)
     return trained, sum(p.numel() for p in model.parameters() if p.grad is None)
 
 
-def trainable_only(model):
-    return trainable_in_a_loop(model)[0]
+def trainable_after_a_pass(model):
+    for p in model.parameters():
+        p.requires_grad = p.requires_grad and p.ndim > 1
+    return trainable_in_a_loop(model)
+
+
+def trainable_printed(model):
+    print(trainable_in_a_loop(model))
 
 
 def norm_over(grouped, dims, correction=0):
@@ -386,12 +373,9 @@ ANSWERS = {
     "day04.count_trainable": Answers(
         right=[trainable_in_a_loop],
         wrong=[
-            (trainable_tensors, "numbers of tensors"),
-            (trainable_all, "leave the frozen ones out"),
-            (trainable_turned_round, "The order is"),
-            (trainable_from_the_state, "buffers, not frozen"),
-            (trainable_only, "Two numbers"),
             (trainable_by_grad, "stands in `requires_grad`"),
+            (trainable_after_a_pass, "Its `requires_grad` are not as before"),
+            (trainable_printed, "Is a `return` missing?"),
         ],
     ),
     "day04.group_norm": Answers(

@@ -302,7 +302,7 @@ ANSWERS = {
         wrong=[
             (split_any, "draw from each class separately"),
             (split_first_of_each, "must be drawn at random"),
-            (split_with_global_randomness, "seeded alike, gives two different splits"),
+            (split_with_global_randomness, "draw from `generator`, not from the global"),
             (split_exchanged, "two parts are exchanged"),
             (split_overlapping, "is in both parts"),
             (split_within_classes, "*within* a class"),

@@ -1,6 +1,7 @@
 """Answers to the exercises of day 9: other right ones, and wrong ones that are really given."""
 
 import copy
+import math
 
 import torch
 from answers import Answers
@@ -254,57 +255,19 @@ def race_as_a_pair(model, x, y, rate, steps):
     return tuple(race(model, x, y, rate, steps).values())
 
 
-def lion(w, g, m, rate, decay, *, of="c", grow=1):
-    c = torch.lerp(m, g, 0.1)
-    sign = {"c": c.sign(), "g": g.sign(), "m": m.sign(), "raw": c, "l2": (c + decay * w).sign()}[of]
-    shrunk = w if of == "l2" else w * (1 - grow * rate * decay)
-    return [shrunk - rate * sign, torch.lerp(m, g, 0.01)]
+def lion(w, g, m, rate, decay):
+    return [w * (1 - rate * decay) - rate * torch.lerp(m, g, 0.1).sign(), torch.lerp(m, g, 0.01)]
 
 
-def lion_of_g(w, g, m, rate, decay):
-    return lion(w, g, m, rate, decay, of="g")
+def lion_in_place(w, g, m, rate, decay):
+    c = 0.9 * m + 0.1 * g
+    m.mul_(0.99).add_(0.01 * g)
+    return w - rate * (c.sign() + decay * w), m
 
 
-def lion_of_m(w, g, m, rate, decay):
-    return lion(w, g, m, rate, decay, of="m")
-
-
-def lion_without_sign(w, g, m, rate, decay):
-    return lion(w, g, m, rate, decay, of="raw")
-
-
-def lion_with_l2(w, g, m, rate, decay):
-    return lion(w, g, m, rate, decay, of="l2")
-
-
-def lion_that_keeps_c(w, g, m, rate, decay):
-    m = 0.9 * m + 0.1 * g
-    return w - rate * (m.sign() + decay * w), m
-
-
-def lion_with_m_of_c(w, g, m, rate, decay):
-    m = 0.9 * m + 0.1 * g
-    w = w - rate * (m.sign() + decay * w)
-    return w, 0.99 * m + 0.01 * g
-
-
-def lion_without_decay(w, g, m, rate, decay):
-    return lion(w, g, m, rate, 0.0)
-
-
-def lion_with_bare_decay(w, g, m, rate, decay):
-    new, m = lion(w, g, m, rate, 0.0)
-    return new - decay * w, m
-
-
-def lion_uphill(w, g, m, rate, decay):
-    new, m = lion(w, g, m, rate, decay)
-    return 2 * w - new, m
-
-
-def lion_with_new_m(w, g, m, rate, decay):
-    m = 0.99 * m + 0.01 * g
-    return w - rate * (torch.sign(0.9 * m + 0.1 * g) + decay * w), m
+def lion_for_a_number(w, g, m, rate, decay):
+    c = 0.9 * m + 0.1 * g
+    return w - rate * (math.copysign(1, c) + decay * w), 0.99 * m + 0.01 * g
 
 
 ANSWERS = {
@@ -342,7 +305,7 @@ ANSWERS = {
             (AdamStayingAtOne, "never grows beyond 1"),
             (AdamForgetting, "forgotten between steps"),
             (AdamUphill, "sign is turned round"),
-            (AdamOutOfPlace, "was not moved"),
+            (AdamOutOfPlace, "were not moved"),
         ],
     ),
     "day09.adam_or_rmsprop": Answers(
@@ -361,16 +324,9 @@ ANSWERS = {
     "day09.lion_step": Answers(
         right=[lion],
         wrong=[
-            (lion_of_g, "sign of the gradient"),
-            (lion_of_m, "sign of m"),
-            (lion_without_sign, "only its sign counts"),
-            (lion_with_l2, "that would be L2"),
-            (lion_that_keeps_c, "updated more slowly"),
-            (lion_with_m_of_c, "not from c"),
-            (lion_with_new_m, "m had been replaced before"),
-            (lion_without_decay, "decay is missing"),
-            (lion_with_bare_decay, "not multiplied by the rate"),
-            (lion_uphill, "sign is turned round"),
+            (lion_in_place, "changes its input `m` in place"),
+            (lambda *args: lion(*args)[0], "two things are to be returned, (the new w, the new m); got a Tensor"),
+            (lion_for_a_number, "can be converted"),
         ],
     ),
 }

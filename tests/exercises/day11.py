@@ -353,7 +353,7 @@ ANSWERS = {
         wrong=[
             (LeavesEval, "Note model.training before"),
             (AlwaysTrains, "not always training mode"),
-            (DrawsNumbers, "random numbers have moved on"),
+            (DrawsNumbers, "draws from the global random numbers"),
             (SharesMemory, "share their memory"),
             (KeepsGraph, "belongs to the graph"),
             (NeverEvaluates, "in training mode while it was asked"),

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from nnlab_helpers.data import TensorLoader
-from nnlab_helpers.exercises import clinic
+from nnlab_helpers.exercises.days.day13 import patients
 
 RIGHT = dict(zip("ABCDEFGHIJK", (4, 9, 10, 5, 7, 1, 8, 12, 13, 3, 2), strict=True))
 
@@ -77,11 +77,11 @@ def cleared_too_late(model, x, y, epochs=8, batch_size=20, learning_rate=0.05):
 
 
 def slower_a(model, x, y, epochs=8, batch_size=20, learning_rate=0.05):
-    return clinic.patient_a(model, x, y, epochs, batch_size, learning_rate / 10)
+    return patients.patient_a(model, x, y, epochs, batch_size, learning_rate / 10)
 
 
 def still_a(model, x, y, epochs=8, batch_size=20, learning_rate=0.05):
-    return clinic.patient_a(model, x, y, epochs, batch_size, learning_rate)
+    return patients.patient_a(model, x, y, epochs, batch_size, learning_rate)
 
 
 def a_with_batch_means(model, x, y, epochs=8, batch_size=20, learning_rate=0.05):
@@ -89,11 +89,11 @@ def a_with_batch_means(model, x, y, epochs=8, batch_size=20, learning_rate=0.05)
 
 
 def still_c(model, x, y, epochs=8, batch_size=20, learning_rate=0.05):
-    return clinic.patient_c(model, x, y, epochs, batch_size, learning_rate)
+    return patients.patient_c(model, x, y, epochs, batch_size, learning_rate)
 
 
 def slower_c(model, x, y, epochs=8, batch_size=20, learning_rate=0.05):
-    return clinic.patient_c(model, x, y, epochs, batch_size, learning_rate / 10)
+    return patients.patient_c(model, x, y, epochs, batch_size, learning_rate / 10)
 
 
 def sum_over_batch_size(model, x, y, epochs=8, batch_size=20, learning_rate=0.05):
@@ -263,7 +263,7 @@ def h_loaders(
 
 
 def h_taken_out(digits, train_index, val_index, augment, normalize, device):
-    train_loader, val_loader = clinic.patient_h(digits, train_index, val_index, augment, normalize, device)
+    train_loader, val_loader = patients.patient_h(digits, train_index, val_index, augment, normalize, device)
     val_loader.augment = None
     return train_loader, val_loader
 
@@ -291,7 +291,7 @@ def h_training_in_order(digits, train_index, val_index, augment, normalize, devi
 
 
 def h_still_ill(digits, train_index, val_index, augment, normalize, device):
-    return clinic.patient_h(digits, train_index, val_index, augment, normalize, device)
+    return patients.patient_h(digits, train_index, val_index, augment, normalize, device)
 
 
 # I: a division
@@ -323,13 +323,13 @@ def i_two_orders(count, val, generator):
 
 
 def i_some_lost(count, val, generator):
-    train, held = clinic.patient_i(count, val, generator)
+    train, held = patients.patient_i(count, val, generator)
     both = torch.isin(train, held)
     return train[~both], held
 
 
 def i_small_validation(count, val, generator):
-    train, held = clinic.patient_i(count, val, generator)
+    train, held = patients.patient_i(count, val, generator)
     return train, held[~torch.isin(held, train)]
 
 
@@ -353,7 +353,7 @@ def j_with_try(model, x, y):
 @torch.no_grad()
 def j_left_in_eval(model, x, y):
     model.eval()
-    return clinic.patient_j(model, x, y)
+    return patients.patient_j(model, x, y)
 
 
 @torch.no_grad()
@@ -365,7 +365,7 @@ def j_always_back_to_training(model, x, y):
 
 @torch.no_grad()
 def j_averaged(model, x, y):
-    return sum(clinic.patient_j(model, x, y) for _ in range(10)) / 10
+    return sum(patients.patient_j(model, x, y) for _ in range(10)) / 10
 
 
 @torch.no_grad()
@@ -444,7 +444,7 @@ ANSWERS = {
     "day13.patient_b": Answers(
         right=[b_by_nll, b_with_log_softmax_first],
         wrong=[
-            (clinic.patient_b, "still ill"),
+            (patients.patient_b, "still ill"),
             (b_nll_of_logits, "and got logits"),
             (b_nll_of_probabilities, "and got the probabilities"),
             (b_with_sigmoid, "Sigmoid in place of softmax"),
@@ -479,7 +479,7 @@ ANSWERS = {
     "day13.patient_e": Answers(
         right=[e_on_pairs],
         wrong=[
-            (clinic.patient_e, "but not in the same way"),
+            (patients.patient_e, "but not in the same way"),
             (e_images_alone, "one of the two is shuffled"),
             (e_unshuffled, "nothing is shuffled any more"),
             (e_without_the_rest, "are lost to this epoch"),
@@ -491,7 +491,7 @@ ANSWERS = {
     "day13.patient_f": Answers(
         right=[f_added_later],
         wrong=[
-            (clinic.patient_f, "still ill"),
+            (patients.patient_f, "still ill"),
             (f_head_alone, "no longer are"),
             (f_body_frozen, "frozen now"),
             (f_not_replaced, "should be a new nn.Linear"),
@@ -501,7 +501,7 @@ ANSWERS = {
     "day13.patient_g": Answers(
         right=[lambda images, mean, std: (images.float() - 255 * mean) / (255 * std)],
         wrong=[
-            (clinic.patient_g, "still ill"),
+            (patients.patient_g, "still ill"),
             (lambda images, mean, std: ((images / 255).round() - mean) / std, "throws the grey values away"),
             (lambda images, mean, std: (images.float() - mean) / std, "These are bytes"),
             (lambda images, mean, std: images / 255, "not normalised"),
@@ -524,7 +524,7 @@ ANSWERS = {
     "day13.patient_i": Answers(
         right=[i_from_the_end, i_by_removal],
         wrong=[
-            (clinic.patient_i, "still ill: for count = 5 and val = 2"),
+            (patients.patient_i, "still ill: for count = 5 and val = 2"),
             (i_exchanged, "two parts are exchanged"),
             (i_unshuffled, "the same for every generator"),
             (i_some_lost, "some numbers are in neither"),
@@ -535,7 +535,7 @@ ANSWERS = {
     "day13.patient_j": Answers(
         right=[j_with_try],
         wrong=[
-            (clinic.patient_j, "Less noise"),
+            (patients.patient_j, "Less noise"),
             (j_still_ill, "Less noise"),
             (j_averaged, "Asking several times"),
             (j_left_in_eval, "would run without dropout"),
@@ -546,7 +546,7 @@ ANSWERS = {
     "day13.patient_k": Answers(
         right=[k_summed, k_concatenated],
         wrong=[
-            (clinic.patient_k, "still ill"),
+            (patients.patient_k, "still ill"),
             (k_without_the_last, "is left out"),
             (k_sum_over_batches, "divided by the number of batches"),
             (k_means_over_samples, "weigh each by its batch"),

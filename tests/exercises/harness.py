@@ -13,10 +13,11 @@ from typing import Any
 from answers import Answers
 from lesson import NOTEBOOKS, definitions
 
-from nnlab_helpers.exercises.engine import exercises
+from nnlab_helpers.exercises.checking.declare import exercises
 
 FOLDERS = {"lesson": "", "solution": "solutions"}
 IDS = [found.id for found in exercises()]
+DECLARED = [found.id for found in exercises() if found.formula]  # by a reference, cases and mistakes
 
 
 @functools.cache

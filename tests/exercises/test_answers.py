@@ -7,9 +7,11 @@ import time
 from collections import Counter
 
 import pytest
-from harness import IDS, answer_in, answers, calls, defining_statement, scripts, text_of, tree
+from harness import DECLARED, IDS, answer_in, answers, calls, defining_statement, scripts, text_of, tree
 
-from nnlab_helpers.exercises.engine import find, grade
+from nnlab_helpers.exercises.checking.declare import find
+from nnlab_helpers.exercises.checking.grade import grade
+from nnlab_helpers.exercises.checking.mistakes import functions
 
 every_exercise = pytest.mark.parametrize("exercise_id", IDS)
 every_lesson = pytest.mark.parametrize("path", scripts("lesson"), ids=lambda path: path.stem)
@@ -50,6 +52,17 @@ def test_wrong_answers_get_their_own_message(exercise_id: str) -> None:
         outcome = grade(exercise_id, answer)
         assert outcome.status == "wrong", f"the answer that should be told {fragment!r}: {text_of(outcome)}"
         assert {one for one in fragments if one in text_of(outcome)} == {fragment}, text_of(outcome)
+
+
+@pytest.mark.parametrize("exercise_id", DECLARED)
+def test_declared_mistakes_get_their_own_message(exercise_id: str) -> None:
+    mistakes = find(exercise_id).formula.mistakes or {}
+    for message, mistake in mistakes.items():
+        for number, function in enumerate(functions(mistake)):
+            outcome = grade(exercise_id, function)
+            assert outcome.status == "wrong", f"{message} ({number}): {text_of(outcome)}"
+            told = [one for one in mistakes if one in outcome.notes]
+            assert told == [message], f"{message} ({number}): {text_of(outcome)}"
 
 
 @every_exercise

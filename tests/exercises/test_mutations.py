@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mutants import Mutant, mutants
 from survivors import SURVIVORS
 
-from nnlab_helpers.exercises.engine import grade
+from nnlab_helpers.exercises.checking.grade import grade
 
 EXAMPLES = 100  # mutants tried per exercise: mostly all there are
 SHORTEST_LIMIT = 0.5  # seconds, for mutants that never end

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lesson import definitions
 
-from nnlab_helpers.exercises import day01, tiny_engine
+from nnlab_helpers.exercises.days import day01, tiny_engine
 
 STEM = "day01_tensors_autograd"
 lesson = definitions(STEM, "Value", "in_order", "backward", "backward_hasty", "doubled")

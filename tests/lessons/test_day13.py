@@ -11,8 +11,8 @@ from lesson import NOTEBOOKS, definitions
 from torch import nn
 from torch.nn import functional as F
 
-from nnlab_helpers.exercises import clinic
-from nnlab_helpers.exercises.clinic_training import FAULTS, ILLNESS
+from nnlab_helpers.exercises.days.day13 import patients
+from nnlab_helpers.exercises.days.day13.training import FAULTS, ILLNESS
 from nnlab_helpers.train import fit
 
 LESSON = "day13_debugging"
@@ -54,7 +54,7 @@ def test_the_patient_in_the_lesson_is_the_one_whose_symptoms_were_shown(letter):
     stubs = [n for n in ast.parse(SCRIPT.read_text()).body if isinstance(n, ast.FunctionDef) and n.name == name]
     assert len(stubs) == 1
     assert any(ast.unparse(node) == "..." for node in stubs[0].body)
-    source = ast.parse(inspect.getsource(getattr(clinic, name))).body[0]
+    source = ast.parse(inspect.getsource(getattr(patients, name))).body[0]
     assert plain(stubs[0]) == plain(source)
 
 

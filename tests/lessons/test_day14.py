@@ -7,7 +7,7 @@ from lesson import definitions
 from torch.nn import functional as F
 
 from nnlab_helpers.device import seed_everything
-from nnlab_helpers.exercises.day14 import CURVES
+from nnlab_helpers.exercises.days.day14 import CURVES
 from nnlab_helpers.models import MLP
 
 LESSON = "day14_recap"
