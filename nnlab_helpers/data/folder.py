@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 from nnlab_helpers.data.errors import DataFileError
 from nnlab_helpers.data.imageset import ImageSet, sides
@@ -139,7 +139,7 @@ def _read(file: Path, height: int, width: int, mode: str, background: int) -> np
     return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
 
 
-def _loaded(opened: Image.Image, file: Path) -> Image.Image:
+def _loaded(opened: ImageFile.ImageFile, file: Path) -> Image.Image:
     """Return `opened` with its pixels, and the colour that a PNG declares transparent (tRNS) in terms of these.
 
     Pillow leaves that colour in the bits of the file, and spreads or cuts the pixels to 8.
@@ -149,7 +149,7 @@ def _loaded(opened: Image.Image, file: Path) -> Image.Image:
         del opened.info["transparency"]
         high = np.asarray(opened).astype(np.uint16)
         with Image.open(file, formats=_FORMATS) as again:  # the other byte of each number
-            again.tile = [(*tile[:3], "RGB;16L") for tile in again.tile]  # type: ignore[misc]
+            again.tile = [tile._replace(args="RGB;16L") for tile in again.tile]
             values = 256 * high + np.asarray(again)
         picture = opened.convert("RGBA")
         picture.putalpha(Image.fromarray(np.where((values == key).all(axis=2), 0, 255).astype(np.uint8)))
