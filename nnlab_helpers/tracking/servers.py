@@ -76,8 +76,8 @@ def guard_dashboards(log_dir: str | os.PathLike[str]) -> subprocess.Popen[bytes]
     Returns:
         The small process; closing its `stdin` closes the servers at once.
     """
+    before = [f"{server.pid}:{server.create_time()}" for server in dashboards(log_dir)]
     # -P: the folder of this file is no place to import from.
-    before = [f"{server.pid}:{server.create_time()}" for server in dashboards(log_dir)]  # by id and start
     command = [sys.executable, "-P", __file__, str(_real(log_dir)), *before]
     # In a session of its own: what interrupts or kills this process and its group must not reach it.
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
