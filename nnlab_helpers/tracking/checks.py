@@ -28,7 +28,7 @@ def check_images(images: Tensor | None) -> None:
         got = images.dtype if isinstance(images, Tensor) else type(images).__name__
         raise TypeError(f"images must be a tensor of uint8, or of floats in [0, 1], got {got}")
     if images.ndim != 4 or images.shape[1] not in (1, 3) or not images.numel():
-        raise ValueError(f"images must be [N, C, H, W] with 1 or 3 channels, got {list(images.shape)}")
+        raise ValueError(f"images must be [N, C, H, W] with 1 or 3 channels, at least one, got {list(images.shape)}")
 
 
 def check_inputs(name: str, inputs: Any) -> None:
