@@ -81,6 +81,7 @@ def test_lessons_run(homeless, monkeypatch, tmp_path):
 
 
 def test_doctor_tells(homeless, monkeypatch, tmp_path):
+    (tmp_path / "notebooks" / "py").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(app, ["doctor"])
     assert done.exit_code == 1
@@ -94,6 +95,8 @@ def test_doctor_tells(homeless, monkeypatch, tmp_path):
 
 
 def test_a_wrong_data_folder_is_named_with_its_remedy(monkeypatch, tmp_path):
+    (tmp_path / "notebooks" / "py").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NNLAB_DATA", str(tmp_path / "nowhere"))
     output = CliRunner().invoke(app, ["doctor"]).output
     assert "nowhere: no such directory" in output
