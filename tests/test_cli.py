@@ -170,7 +170,7 @@ def test_a_result_that_cannot_be_written_costs_that_lesson_alone(project):
     write_lesson(project / "notebooks", "day01_a", meddle)
     done = nnlab("run", "--output", "there")
     assert done.exit_code == 1
-    assert re.search(r"^day01_a .* failed .*the result could not be written: .*day01_a", done.output, re.MULTILINE)
+    assert re.search(r"^day01_a: .* failed at .*: the result could not be written: ", done.output, re.MULTILINE)
     assert re.search(r"^day02_a .* passed *$", done.output, re.MULTILINE)
 
 

@@ -123,7 +123,8 @@ async def execute(run: Run, output: Path, *, timeout: float, threads: int | None
                 output.parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(output, nbformat.writes(notebook) + "\n")
             except OSError as error:  # a full disk: the other lessons may still be run
-                run.state, run.error = "failed", f"the result could not be written: {error}"
+                if run.passed:
+                    run.state, run.error = "failed", f"the result could not be written: {error}"
             changed()
 
 
