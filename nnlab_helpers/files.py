@@ -111,9 +111,17 @@ def _own_file(path: Path) -> tuple[int, str]:
 
 
 def user_folder() -> Path:
-    """Return the folder for what can be made again: `nnlab` in `$XDG_CACHE_HOME`, else in `~/.cache`."""
-    cache = os.environ.get("XDG_CACHE_HOME", "").strip()
-    return (Path(cache) if cache else Path("~/.cache").expanduser()) / "nnlab"
+    """Return the folder for what can be made again: `nnlab` in `$XDG_CACHE_HOME`, else in `~/.cache`.
+
+    Where there is no home, or none that can be written, it lies among the temporary files.
+    """
+    if cache := os.environ.get("XDG_CACHE_HOME", "").strip():
+        return Path(cache) / "nnlab"
+    folder = os.path.join(os.path.expanduser("~"), ".cache", "nnlab")  # "~" stays where there is no home
+    there = next((path for path in (folder, *map(str, Path(folder).parents)) if os.path.exists(path)), ".")
+    if os.path.isabs(folder) and os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK):
+        return Path(folder)
+    return Path(tempfile.gettempdir()) / f"nnlab-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
 
 
 def _umask() -> int:

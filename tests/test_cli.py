@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -136,6 +137,52 @@ def test_run_reports_an_unreadable_notebook(project):
     for row in (r"day01_a .*not a readable notebook", r"day02_a .* passed *", r"day03_a .*not a readable notebook.*"):
         assert re.search(rf"^{row}", done.output.partition("Peak memory")[2], re.MULTILINE)
     assert [page.name for page in (project / "pages").iterdir()] == ["day02_a.html"], "none of an earlier run"
+
+
+@pytest.mark.parametrize(("words", "option"), [(["run"], "--output"), (["run", "--html", "pages"], "--html")])
+def test_a_project_that_cannot_be_written_names_the_option(project, monkeypatch, words, option):
+    write_lesson(project / "notebooks", "day01_a", "raise ValueError('executed')")
+    if option == "--html":
+        (project / "pages").mkdir()
+    refused = project / ("pages" if option == "--html" else "build")
+
+    def refuse(dir):
+        if Path(dir).is_relative_to(refused):
+            raise PermissionError(13, "Permission denied", str(dir))
+        return open(os.devnull, "w")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    done = nnlab(*words)
+    assert done.exit_code == 2
+    assert f"Permission denied: '{refused}" in done.output
+    assert f"Choose a folder that you can write, with {option} FOLDER" in done.output
+    assert "executed" not in done.output
+
+
+def test_a_result_that_cannot_be_written_costs_that_lesson_alone(project):
+    for day in (1, 2):
+        write_lesson(project / "notebooks", f"day0{day}_a", "1")
+    (project / "there" / "day01_a.ipynb").mkdir(parents=True)  # a folder in the way
+    done = nnlab("run", "--output", "there", "2", "1")
+    assert done.exit_code == 2
+    (project / "there" / "day01_a.ipynb").rmdir()
+    meddle = "import pathlib\npathlib.Path('../there/day01_a.ipynb').mkdir()"
+    write_lesson(project / "notebooks", "day01_a", meddle)
+    done = nnlab("run", "--output", "there")
+    assert done.exit_code == 1
+    assert re.search(r"^day01_a: .* failed at .*: the result could not be written: ", done.output, re.MULTILINE)
+    assert re.search(r"^day02_a .* passed *$", done.output, re.MULTILINE)
+
+
+def test_a_killed_run_leaves_no_half_written_notebook(project):
+    """Another run may not replace what it does not know for a result: so results are written whole."""
+    write_lesson(project / "notebooks", "day01_a", "1")
+    left = project / "there" / ".day01_a.ipynb.abcd1234.tmp"
+    left.parent.mkdir()
+    left.write_text("{")
+    for _ in range(2):
+        assert nnlab("run", "--output", "there").exit_code == 0
+    assert [path.name for path in left.parent.iterdir()] == ["day01_a.ipynb"]
 
 
 def test_run_replaces_its_own_results_and_nobodys_work(project):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -54,9 +56,14 @@ def test_accepts_a_string_and_a_size_for_each_side(classes):
 def test_what_operating_systems_leave_behind_is_passed_over(classes):
     for name in (".DS_Store", "Thumbs.db", "square/.hidden.png", "circle/desktop.ini"):
         (classes / name).write_bytes(b"junk")
-    (classes / "__MACOSX").mkdir()
-    (classes / ".ipynb_checkpoints").mkdir()
-    assert len(load_folder(classes)) == 3
+    for name in ("@eaDir", "__pycache__", "__MACOSX", ".ipynb_checkpoints", "lost+found", "$RECYCLE.BIN", "#recycle",
+                 "System Volume Information", ".Trash-1000"):  # fmt: skip
+        for folder in (classes, classes / "square"):
+            save(folder / name / "a.png")
+    data = load_folder(classes)
+    assert data.classes == ("circle", "square")
+    assert len(data) == 3
+    assert len(load_folder(classes / "square")) == 2
 
 
 GREY = Image.fromarray(RAMP)
@@ -253,3 +260,61 @@ def test_transparency_in_16_bits(tmp_path):
     got = load_folder(tmp_path, size=8, background=200).images[0, 0]
     assert (got[:, :4] == 200).all()
     assert (got[:, 4:] == 10).all()
+
+
+# What a PNG declares transparent (tRNS), in every depth that it comes in. Pillow writes few of them.
+
+
+def png(depth, color, pixels, transparent, palette=b""):
+    """A PNG of 2 x 2 pixels, given as the bytes of a row."""
+
+    def chunk(name, content):
+        check = struct.pack(">I", zlib.crc32(name + content))
+        return struct.pack(">I", len(content)) + name + content + check
+
+    header = struct.pack(">IIBBBBB", 2, 2, depth, color, 0, 0, 0)
+    parts = {b"IHDR": header, b"PLTE": palette, b"tRNS": transparent, b"IDAT": zlib.compress((b"\0" + pixels) * 2)}
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts.items() if part[1]) + chunk(b"IEND", b"")
+
+
+def numbers(*values):
+    return struct.pack(f">{len(values)}H", *values)
+
+
+@pytest.mark.parametrize(
+    ("depth", "color", "pixels", "transparent", "opaque"),  # the first pixel is transparent, the second not
+    [
+        (1, 0, b"\x40", numbers(0), 255),
+        (1, 0, b"\x80", numbers(1), 0),
+        (2, 0, b"\x60", numbers(1), 170),
+        (4, 0, b"\x5a", numbers(5), 170),
+        (4, 0, b"\x05", numbers(0), 85),
+        (8, 0, b"\x55\x56", numbers(0x55), 0x56),
+        (8, 0, b"\x55\x56", numbers(0xFF55), 0x56),  # only the low bits count
+        (16, 0, numbers(777, 99 * 257), numbers(777), 99),
+        (8, 2, bytes([1, 2, 3, 99, 99, 99]), numbers(1, 2, 3), 99),
+        (16, 2, numbers(40000, 40000, 40000, 64 * 257, 64 * 257, 64 * 257), numbers(40000, 40000, 40000), 64),
+        (16, 2, numbers(9001, 9002, 9003, 9001, 9002, 9002), numbers(9001, 9002, 9003), 35),
+        (16, 2, numbers(255, 255, 255, 40000, 40000, 40000), numbers(255, 255, 255), 156),
+        (2, 3, b"\x10", b"\0", 50),
+        (4, 3, b"\x01", b"\0\xff", 50),
+    ],
+)
+@pytest.mark.parametrize("background", [0, 128, 255])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_transparent_colour_in_every_depth(tmp_path, depth, color, pixels, transparent, opaque, background, mode):
+    palette = bytes([9, 9, 9, 50, 50, 50]) if color == 3 else b""
+    (tmp_path / "a.png").write_bytes(png(depth, color, pixels, transparent, palette))
+    for channel in load_folder(tmp_path, size=2, mode=mode, background=background).images[0]:
+        assert channel.tolist() == [[background, opaque]] * 2
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@pytest.mark.parametrize("fault", [IndexError, KeyError, TypeError, OverflowError, UnicodeDecodeError])
+def test_whatever_pillow_raises_names_the_file(classes, monkeypatch, fault):
+    def load(self):
+        raise fault("utf-8", b"", 0, 1, "odd") if fault is UnicodeDecodeError else fault("odd")
+
+    monkeypatch.setattr(Image.Image, "load", load)
+    with pytest.raises(DataFileError, match=r"x\.jpg: damaged or truncated image \(.*odd"):
+        load_folder(classes)

@@ -1,6 +1,7 @@
 """Lessons and their pairs: in step, rebuilt without churn, and never at the cost of someone's edit."""
 
 import json
+import re
 import shutil
 
 import nbformat
@@ -182,6 +183,74 @@ def test_metadata_that_nothing_reads_is_refused(script):
     script.write_text(HEADER + "# %% tolerence={'rtol': 0.2}\n1\n")
     with pytest.raises(ValueError, match=r"day99_test.py, cell 0: nothing reads the metadata tolerence"):
         pairs.build(script)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (
+            f"{HEADER}# %% [markdown]\n# d\xe9j\xe0 vu\n".encode("latin-1"),
+            r"line 12: not UTF-8 \(the byte 0xe9; perhaps",
+        ),
+        (f"\ufeff{HEADER}{BODY}".encode(), "begins with a byte order mark: save it as UTF-8 without one"),
+        (f"\ufeff{HEADER}{BODY}".encode("utf-16-le"), "begins with a byte order mark: save it as UTF-8"),
+    ],
+    ids=["latin-1", "mark", "utf-16"],
+)
+def test_a_script_that_is_not_utf8_is_refused_by_name(script, content, told, capsys):
+    notebook = pairs.notebook_of(script)
+    notebook.write_text(nbformat.writes(pairs.step.parse(HEADER + BODY, script)))
+    script.write_bytes(content)
+    before = notebook.read_bytes()
+    for take in (None, "script"):
+        with pytest.raises(ValueError, match=rf"day99_test\.py.*{told}"):
+            pairs.build(script, take=take)
+    assert re.search(rf"day99_test\.py.*{told}", pairs.differences(notebook)[0])
+    for check in (True, False):
+        assert pairs.build_all(check=check, folder=script.parents[1]) == 1
+        assert re.search(rf"day99_test\.py.*{told}", capsys.readouterr().out)
+    assert (script.read_bytes(), notebook.read_bytes()) == (content, before)
+
+
+@pytest.mark.parametrize("newline", ["\r\n", "\r"])
+def test_line_endings_are_no_difference(script, newline):
+    """With git's `autocrlf` a checkout on Windows has others."""
+    notebook = pairs.build(script)
+    plain = notebook.read_bytes()
+    script.write_bytes(script.read_bytes().replace(b"\n", newline.encode()))
+    written = script.read_bytes()
+    assert pairs.differences(notebook) == []
+    assert pairs.build(script).read_bytes() == plain
+    assert script.read_bytes() == written, "the endings are the user's"
+    notebook.write_bytes(plain.replace(b"\n", newline.encode()))
+    assert pairs.differences(notebook) == []
+    told = json.loads(plain)
+    for cell in told["cells"]:
+        cell["source"] = [line.replace("\n", newline) for line in cell["source"]]
+    notebook.write_text(json.dumps(told))
+    assert pairs.differences(notebook) == []
+    assert pairs.build(script).read_bytes() == plain, "nothing was edited"
+
+
+def test_a_notebook_that_cannot_be_written_is_noticed_before_it_is_executed(script, monkeypatch, capsys):
+    script.write_text(HEADER + "# %%\nraise ValueError('executed')\n")
+
+    def refuse(dir):
+        raise PermissionError(13, "Permission denied", str(dir))
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    with pytest.raises(pairs.BuildError, match=r"day99_test\.ipynb cannot be written \(Permission denied\)"):
+        pairs.build(script)
+    assert pairs.build_all(folder=script.parents[1]) == 1
+    assert "executed" not in capsys.readouterr().out
+
+
+def test_what_a_killed_build_left_is_cleared(script):
+    notebook = pairs.notebook_of(script)
+    left = notebook.with_name(f".{notebook.name}.abcd1234.tmp")
+    left.write_text("{")
+    pairs.build(script)
+    assert not left.exists()
 
 
 def test_scripts_are_found_by_day_stem_and_path(tmp_path):

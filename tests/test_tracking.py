@@ -1,23 +1,17 @@
-"""TensorBoardLogger: what it writes, that it only looks, what it refuses; and servers that outlive nobody."""
+"""TensorBoardLogger: what it writes, that it only looks, what it refuses."""
 
 from __future__ import annotations
 
 import copy
-import os
-import subprocess
-import sys
-from pathlib import Path
 
-import psutil
 import pytest
 import torch
 from closeness import rounding
 from gpu import DEVICE, on_gpu
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
-from waiting import wait_for
 
-from nnlab_helpers.tracking import TensorBoardLogger, close_dashboards, dashboards, guard_dashboards, servers
+from nnlab_helpers.tracking import TensorBoardLogger
 from nnlab_helpers.tracking.logger import tag_of
 from nnlab_helpers.train import EarlyStopping, fit
 
@@ -331,87 +325,3 @@ def test_tags(name):
 def test_on_a_gpu(tmp_path):
     train([everything(tmp_path)], device=DEVICE, epochs=1)
     assert "precision_recall/0" in read(tmp_path).Tags()["tensors"]
-
-
-# Servers -----------------------------------------------------------------------------------------------------------
-
-# Stands for a server, and starts in a blink: what counts is how it was called.
-STAND_IN = [sys.executable, "-c", "import time; time.sleep(60)", "tensorboard", "--logdir"]
-
-
-def start(*arguments, cwd=None):
-    process = subprocess.Popen([*STAND_IN, *map(str, arguments)], cwd=cwd)
-    wait_for(lambda: psutil.Process(process.pid).cmdline()[-1:] == [str(arguments[-1])])
-    return process
-
-
-def test_the_servers_of_a_folder_and_of_no_other(tmp_path):
-    (tmp_path / "logs" / "run").mkdir(parents=True)
-    (tmp_path / "logs2").mkdir()
-    own = [start(tmp_path / "logs"), start(tmp_path / "logs" / "run"), start("logs/../logs", cwd=tmp_path)]
-    others = [start(tmp_path / "logs2"), start(tmp_path)]
-    no_server = subprocess.Popen([*STAND_IN[:3], "--logdir", str(tmp_path / "logs")])
-    try:
-        assert {process.pid for process in dashboards(tmp_path / "logs")} == {process.pid for process in own}
-        assert close_dashboards(tmp_path / "logs") == 3
-        assert [process.poll() is None for process in own] == [False] * 3
-        assert dashboards(tmp_path / "logs") == []
-        assert close_dashboards(tmp_path / "logs") == 0
-        assert [process.poll() for process in (*others, no_server)] == [None] * 3
-    finally:
-        for process in (*own, *others, no_server):
-            process.kill()
-            process.wait()
-
-
-@pytest.mark.skipif(os.name != "posix", reason="a signal that can be ignored")
-def test_a_server_that_does_not_listen_is_killed(tmp_path):
-    code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"
-    command = [sys.executable, "-c", code, "tensorboard", f"--logdir={tmp_path}"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as deaf:
-        deaf.stdout.readline()
-        assert close_dashboards(tmp_path, patience=0.2) == 1
-        assert not alive(deaf.pid)
-
-
-# A process that guards a folder, starts a server in it, tells both ids, and waits for its end.
-OWNER = """
-import subprocess, sys
-sys.path.insert(0, {folder!r})  # without the package, and so without the seconds that torch takes
-import servers
-guard = servers.guard_dashboards(sys.argv[1])
-server = subprocess.Popen([*{stand_in!r}, sys.argv[1]])
-print(guard.pid, server.pid, flush=True)
-{end}
-"""
-
-
-@pytest.mark.parametrize("end", ["", "1 / 0", "import os; os.kill(os.getpid(), 9)", "import os; os._exit(0)"])
-def test_no_server_outlives_its_owner(tmp_path, end):
-    code = OWNER.format(stand_in=STAND_IN, folder=str(Path(servers.__file__).parent), end=end)
-    command = [sys.executable, "-c", code, str(tmp_path)]
-    owner = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    output, _ = owner.communicate(timeout=60)
-    guard, server = map(int, output.split())
-    wait_for(lambda: not alive(guard) and not alive(server))
-    assert dashboards(tmp_path) == []
-
-
-@pytest.mark.skipif(os.name != "posix", reason="process groups as on POSIX")
-def test_an_interrupt_does_not_reach_the_guard(tmp_path):
-    """The stop button interrupts a kernel's whole process group."""
-    guard = guard_dashboards(tmp_path)
-    try:
-        assert os.getpgid(guard.pid) != os.getpgid(0)
-        wait_for(lambda: psutil.Process(guard.pid).status() == psutil.STATUS_SLEEPING)
-        assert guard.poll() is None
-    finally:
-        guard.stdin.close()
-        assert guard.wait(20) == 0
-
-
-def alive(pid):
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

@@ -79,10 +79,11 @@ def run(
     try:  # now rather than after minutes
         if update_readme:
             readme.read_rows((root / "README.md").read_text(encoding="utf-8"))
-        for folder in filter(None, (target, html)):
-            folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
-        _fail(str(error))
+        _fail(f"README.md: {error}")
+    _check_folder(target, "--output")
+    if html is not None:
+        _check_folder(html, "--html")
     try:
         runs = run_lessons(chosen, target, console=console, jobs=jobs, timeout=timeout)
     except Interrupted as stop:
@@ -205,6 +206,16 @@ def _choose(days: list[str] | None, solutions: bool) -> tuple[Path, list[Lesson]
         return root, select(found, days or [])
     except LessonError as error:
         _fail(str(error))
+
+
+def _check_folder(folder: Path, option: str) -> None:
+    from nnlab_helpers.files import check_writable
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        check_writable(folder / "any")
+    except OSError as error:
+        _fail(f"{error}. Choose a folder that you can write, with {option} FOLDER")
 
 
 def _fail(message: str) -> NoReturn:

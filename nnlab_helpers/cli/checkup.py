@@ -34,7 +34,7 @@ def examine() -> Iterator[Finding]:
         root = None
     checks: list[tuple[str, Callable[[Path | None], Iterator[Finding]]]] = [
         ("Python", _python), ("Packages", _packages), ("Device", _device), ("Data", _data),
-        ("Kernel", _kernel), ("Lessons", _lessons),
+        ("Home", _home), ("Kernel", _kernel), ("Lessons", _lessons),
     ]  # fmt: skip
     for what, look in checks:
         try:
@@ -91,7 +91,18 @@ def _data(root: Path | None) -> Iterator[Finding]:
             images = load_images("mnist", split)
             yield Finding("ok", "Data", f"{len(images):,} MNIST digits ({split}), checksums right")
         except (OSError, ValueError) as error:
-            yield Finding("problem", "Data", str(error), "git checkout -- nnlab_helpers/assets, or unset NNLAB_DATA")
+            remedy = "unset NNLAB_DATA, or " if os.environ.get("NNLAB_DATA", "").strip() else ""
+            yield Finding("problem", "Data", str(error), f"{remedy}git checkout -- nnlab_helpers/assets")
+
+
+def _home(root: Path | None) -> Iterator[Finding]:
+    from nnlab_helpers.pairs import home_is_usable
+
+    if not home_is_usable():
+        where = os.path.expanduser("~")
+        there = "there is no home folder" if where == "~" else f"the home folder {where} cannot be written"
+        yield Finding("problem", "Home", f"{there}; JupyterLab keeps its settings there",
+                      "HOME=/some/folder nnlab lab, a folder that you can write (nnlab run needs none)")  # fmt: skip
 
 
 def _kernel(root: Path | None) -> Iterator[Finding]:
@@ -102,6 +113,9 @@ def _kernel(root: Path | None) -> Iterator[Finding]:
         spec = KernelSpecManager().get_kernel_spec("python3")
     except NoSuchKernel:
         yield Finding("problem", "Kernel", "JupyterLab knows no kernel python3", remedy)
+        return
+    except RuntimeError as error:  # no home folder: see there
+        yield Finding("note", "Kernel", f"not looked for ({error})")
         return
     python = spec.argv[0]
     same = python in {"python", "python3"} or Path(python).absolute() == Path(sys.executable).absolute()

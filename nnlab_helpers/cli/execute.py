@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import re
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 from nnlab_helpers.cli.lessons import Lesson
-from nnlab_helpers.pairs import kernel_environment
+from nnlab_helpers.pairs import TEMPORARY, kernel_environment, scratch_folder, write_atomically
 
 _SAMPLE_SECONDS = 0.1
 RESULT = "written by nnlab run"  # in the metadata of a notebook: another run may replace it
@@ -78,17 +77,18 @@ async def execute(run: Run, output: Path, *, timeout: float, threads: int | None
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-    manager = AsyncKernelManager(
-        kernel_name="python3",
-        kernel_spec_manager=_ThisPython(),
-        transport_encryption="auto" if zmq.has("curve") else "disabled",
-    )
-    client = NotebookClient(
-        notebook, km=manager, timeout=None if timeout <= 0 else max(1, round(timeout)),
-        resources={"metadata": {"path": str(lesson.path.parent)}},
-    )  # fmt: skip
     watch: asyncio.Task[None] | None = None
-    with tempfile.TemporaryDirectory(prefix="nnlab-run-") as scratch:
+    with scratch_folder() as scratch:
+        manager = AsyncKernelManager(
+            kernel_name="python3",
+            kernel_spec_manager=_ThisPython(),
+            connection_file=str(scratch / "kernel.json"),
+            transport_encryption="auto" if zmq.has("curve") else "disabled",
+        )
+        client = NotebookClient(
+            notebook, km=manager, timeout=None if timeout <= 0 else max(1, round(timeout)),
+            resources={"metadata": {"path": str(lesson.path.parent)}},
+        )  # fmt: skip
         try:
             await client.async_start_new_kernel(env=_environment(scratch, threads))
             watch = asyncio.create_task(_watch(manager, run))
@@ -119,8 +119,12 @@ async def execute(run: Run, output: Path, *, timeout: float, threads: int | None
             with contextlib.suppress(Exception):
                 await client._async_cleanup_kernel()
             notebook.metadata["nnlab"] = {RESULT: True}
-            output.parent.mkdir(parents=True, exist_ok=True)
-            nbformat.write(notebook, output)
+            try:
+                output.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(output, nbformat.writes(notebook) + "\n")
+            except OSError as error:  # a full disk: the other lessons may still be run
+                if run.passed:
+                    run.state, run.error = "failed", f"the result could not be written: {error}"
             changed()
 
 
@@ -139,10 +143,10 @@ class _ThisPython(KernelSpecManager):
         return KernelSpec(**get_kernel_dict())
 
 
-def _environment(scratch: str, threads: int | None) -> dict[str, str]:
-    environment = kernel_environment(Path(scratch, "progress.json"))
+def _environment(scratch: Path, threads: int | None) -> dict[str, str]:
+    environment = kernel_environment(scratch / "progress.json")
     # The kernel is killed, not asked to end: what it leaves in its temporary folder goes with ours.
-    environment |= dict.fromkeys(("TMPDIR", "TEMP", "TMP"), scratch)
+    environment |= dict.fromkeys(TEMPORARY, str(scratch))
     if threads is not None:
         environment.setdefault("OMP_NUM_THREADS", str(threads))
     return environment

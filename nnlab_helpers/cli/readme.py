@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nnlab_helpers.cli.lessons import Lesson
+from nnlab_helpers.files import replacing
 
 BEGIN, END = "<!-- lessons: begin -->", "<!-- lessons: end -->"
 _HEAD = "| Day | Question | You build | Reading | Running |\n|---:|---|---|---:|---:|\n"
@@ -48,5 +49,6 @@ def update(readme: Path, lessons: Sequence[Lesson], seconds: Mapping[int, float]
     tail = rest.split(END, 1)[1]
     updated = f"{head}{BEGIN}\n{fresh}{END}{tail}"
     if updated != text:
-        readme.write_text(updated, encoding="utf-8")
+        with replacing(readme) as file:
+            file.write(updated)
     return updated != text

@@ -20,6 +20,7 @@ from rich.table import Table
 
 from nnlab_helpers.cli.execute import Run, execute
 from nnlab_helpers.cli.lessons import Lesson
+from nnlab_helpers.pairs import write_atomically
 
 _MB = 1_000_000
 
@@ -182,4 +183,4 @@ def write_html(notebook: Path, target: Path) -> None:
     body, _ = HTMLExporter().from_notebook_node(nbformat.read(notebook, as_version=4), resources=named)
     body = re.sub(r'(href="[^":]*day\d+_\w+)\.ipynb', r"\1.html", body)
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(body, encoding="utf-8")
+    write_atomically(target, body)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from numbers import Integral
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 from nnlab_helpers.data.errors import DataFileError
 from nnlab_helpers.data.imageset import ImageSet, sides
 
-_SYSTEM_FILES = {"thumbs.db", "desktop.ini", "__macosx"}  # left by Windows and macOS, like names with a dot
+_LEFT_BEHIND = {  # by systems and tools, like names with a dot; in lower case
+    *("thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "recycler", "system volume information"),  # Windows
+    *("__macosx", "icon\r", "network trash folder", "temporary items", "lost+found"),  # macOS, Linux
+    *("@eadir", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot"),  # network storage
+    *("__pycache__", "cvs"),
+}
 _FORMATS = ("PNG", "JPEG")
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 
 
 def load_folder(
@@ -29,8 +31,8 @@ def load_folder(
     folder, and every label is 0. In both, images come in the alphabetical order of their file names.
 
     Nothing is skipped silently: whatever is not an image or cannot be read raises an error that names it. Only hidden
-    entries (names that start with a dot, such as `.DS_Store`) and `Thumbs.db`, `desktop.ini` and `__MACOSX`, which
-    operating systems leave behind, are passed over.
+    entries (names that start with a dot, such as `.DS_Store`) and what systems and tools leave behind (`Thumbs.db`,
+    `__MACOSX`, `lost+found`, `$RECYCLE.BIN`, `@eaDir`, `__pycache__`, ...) are passed over.
 
     A picture turned by its camera's EXIF tag is turned upright; 16-bit grey is scaled to 8 bits; transparency is laid
     over `background`; of an animation the first picture counts. Then it is converted to `mode` and stretched to
@@ -110,7 +112,7 @@ def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
     visible = [
         entry
         for entry in sorted(folder.iterdir(), key=lambda entry: entry.name)
-        if not entry.name.startswith(".") and entry.name.lower() not in _SYSTEM_FILES
+        if not entry.name.startswith(".") and entry.name.lower() not in _LEFT_BEHIND
     ]
     return [entry for entry in visible if entry.is_dir()], [entry for entry in visible if not entry.is_dir()]
 
@@ -125,18 +127,40 @@ def _read(file: Path, height: int, width: int, mode: str, background: int) -> np
         with Image.open(file, formats=_FORMATS) as opened:
             opened.verify()  # a PNG to the mark of its end; loading needs not go so far
         with Image.open(file, formats=_FORMATS) as opened:
-            opened.load()
-            picture = ImageOps.exif_transpose(opened)
+            picture = _flatten(ImageOps.exif_transpose(_loaded(opened, file)), background).convert(mode)
     except Image.UnidentifiedImageError as error:
         raise DataFileError(f"{file}: not a PNG or JPEG image") from error
     except Image.DecompressionBombError as error:
         raise DataFileError(f"{file}: too large to be opened safely ({error})") from error
     except (FileNotFoundError, PermissionError):  # a dangling link, a file of somebody else: the message names it
         raise
-    except _UNREADABLE as error:
+    except Exception as error:  # Pillow raises many kinds
         raise DataFileError(f"{file}: damaged or truncated image ({error})") from error
-    picture = _flatten(picture, background).convert(mode)
     return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _loaded(opened: ImageFile.ImageFile, file: Path) -> Image.Image:
+    """Return `opened` with its pixels, and the colour that a PNG declares transparent (tRNS) in terms of these.
+
+    Pillow leaves that colour in the bits of the file, and spreads or cuts the pixels to 8.
+    """
+    key, raw = opened.info.get("transparency"), str(opened.tile[0][3]) if opened.tile else ""
+    if raw == "RGB;16B" and key is not None:
+        del opened.info["transparency"]
+        high = np.asarray(opened).astype(np.uint16)
+        with Image.open(file, formats=_FORMATS) as again:  # the other byte of each number
+            again.tile = [tile._replace(args="RGB;16L") for tile in again.tile]
+            values = 256 * high + np.asarray(again)
+        picture = opened.convert("RGBA")
+        picture.putalpha(Image.fromarray(np.where((values == key).all(axis=2), 0, 255).astype(np.uint8)))
+        return picture
+    opened.load()
+    if isinstance(key, int) and raw in ("L;2", "L;4", "L"):
+        largest = 2 ** int(raw[2:] or 8) - 1
+        opened.info["transparency"] = (key & largest) * 255 // largest  # only its low bits count
+    elif isinstance(key, tuple):
+        opened.info["transparency"] = tuple(number & 255 for number in key)
+    return opened
 
 
 def _flatten(picture: Image.Image, background: int) -> Image.Image:

@@ -55,10 +55,10 @@ def load_images(
     MNIST ships with this package, so it needs neither network nor `root`. Fashion-MNIST and KMNIST are read from the
     data directory, and fetched into it by torchvision if `download` is set and they are not there yet.
 
-    The data directory is `root`, else the environment variable `NNLAB_DATA`, else `~/.cache/nnlab`. In it the files
-    lie as torchvision lays them (`MNIST/raw/train-images-idx3-ubyte`, ...) or directly, gzipped or unpacked; MNIST's
-    are told from the others' by their checksums. If `NNLAB_DATA` names a directory with no MNIST in it, MNIST comes
-    from the package; `root` must hold what it is asked for.
+    The data directory is `root`, else the environment variable `NNLAB_DATA`, else `~/.cache/nnlab` (see
+    `data_directory`). In it the files lie as torchvision lays them (`MNIST/raw/train-images-idx3-ubyte`, ...) or
+    directly, gzipped or unpacked; MNIST's are told from the others' by their checksums. Without `root`, and with no
+    MNIST in `NNLAB_DATA`, MNIST comes from the package; `root` must hold what it is asked for.
 
     Args:
         name: `"mnist"` (60,000 + 10,000 digits), `"fashion_mnist"` or `"kmnist"` (as many, the same size).
@@ -103,7 +103,10 @@ def load_images(
 
 
 def data_directory(root: str | Path | None = None) -> Path:
-    """Return the directory of the user's data: `root`, else `$NNLAB_DATA`, else `~/.cache/nnlab`."""
+    """Return the directory of the user's data: `root`, else `$NNLAB_DATA`, else `~/.cache/nnlab`.
+
+    Where there is no home folder, or none that can be written, a temporary folder takes the place of the last.
+    """
     if root is not None:
         return Path(root).expanduser()
     if override := os.environ.get(DATA_VARIABLE, "").strip():
@@ -115,6 +118,8 @@ def _find_folder(name: str, root: str | Path | None, download: bool) -> Path:
     """Return the folder with the set's four files, which may have to be downloaded first."""
     download = download and name != "mnist"
     chosen = root is not None or bool(os.environ.get(DATA_VARIABLE, "").strip())
+    if name == "mnist" and not chosen:
+        return PACKAGED / "MNIST" / "raw"  # the home folder, which may be closed, is not asked
     directory = data_directory(root)
     if chosen and not directory.is_dir() and not download:
         origin = "root" if root is not None else f"${DATA_VARIABLE}"

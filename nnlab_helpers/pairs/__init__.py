@@ -15,6 +15,7 @@ from nnlab_helpers.pairs.building import (
     sweeps_beside,
     write_atomically,
 )
+from nnlab_helpers.pairs.scratch import TEMPORARY, home_is_usable, scratch_folder
 from nnlab_helpers.pairs.step import (
     COURSE,
     differences,
@@ -28,17 +29,20 @@ from nnlab_helpers.pairs.step import (
 
 __all__ = [
     "COURSE",
+    "TEMPORARY",
     "BuildError",
     "Side",
     "build",
     "build_all",
     "differences",
+    "home_is_usable",
     "in_step",
     "kernel_environment",
     "lessons_folder",
     "notebook_of",
     "reference_environment",
     "regenerate",
+    "scratch_folder",
     "script_of",
     "scripts",
     "sweeps_beside",

@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from time import perf_counter
 from typing import Literal
 
 import nbformat
+from jupyter_client import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
-from nnlab_helpers.files import replacing
+from nnlab_helpers.files import check_writable, replacing
+from nnlab_helpers.pairs.scratch import MARK, TEMPORARY, home_is_usable, scratch_folder
 from nnlab_helpers.pairs.step import (
     COURSE,
     LANGUAGE,
@@ -25,6 +26,7 @@ from nnlab_helpers.pairs.step import (
     lessons_folder,
     notebook_of,
     parse,
+    read_script,
     script_of,
     scripts,
 )
@@ -38,10 +40,13 @@ class BuildError(RuntimeError):
 
 def kernel_environment(progress: Path | str) -> dict[str, str]:
     """The environment for a lesson's kernel: no progress bars, `progress` in place of the learner's record, a folder
-    beside it in place of their finished sweeps and of those shipped, and the plotting backend left to the kernel."""
+    beside it in place of their finished sweeps and of those shipped, the plotting backend left to the kernel, and for
+    a home, where there is none that can be written, the folder of `progress`."""
     environment = {k: v for k, v in os.environ.items() if k != "MPLBACKEND"}
+    if os.name == "posix" and not home_is_usable():
+        environment["HOME"] = str(Path(progress).parent)
     sweeps = str(sweeps_beside(progress))
-    return environment | {"TQDM_DISABLE": "1", "NNLAB_PROGRESS": str(progress), "NNLAB_CACHE": sweeps}
+    return environment | {"TQDM_DISABLE": "1", MARK: str(progress), "NNLAB_CACHE": sweeps}
 
 
 def reference_environment(progress: Path | str) -> dict[str, str]:
@@ -65,14 +70,19 @@ def build(script: Path, *, take: Side | None = None, timeout: float = 300) -> Pa
         take: which side counts when the notebook was edited apart from its script.
         timeout: seconds a cell may take.
 
-    Raises: BuildError if a cell fails, or if the notebook was edited or is damaged and `take` does not say which side
-        counts; neither file is touched then.
+    Raises: BuildError if a cell fails, if the notebook was edited or is damaged and `take` does not say which side
+        counts, or if it cannot be written; ValueError if the script is not UTF-8 or a cell has metadata that nothing
+        reads. Neither file is touched then.
     """
     script = Path(script).resolve()
     target = notebook_of(script)
     before = script.read_bytes()
     stored = _stored(target, take)
-    notebook = parse(before.decode(), script)
+    notebook = parse(read_script(script), script)
+    try:
+        check_writable(target)  # now rather than after minutes
+    except OSError as error:
+        raise BuildError(f"{target} cannot be written ({error.strerror or error})") from None
     if stored is not None and _edited(stored, target, notebook):
         if take is None:
             raise BuildError(_conflict(script, target))
@@ -80,18 +90,19 @@ def build(script: Path, *, take: Side | None = None, timeout: float = 300) -> Pa
             notebook = parse(as_script(stored, target), script)
     text = as_script(notebook, script)
     _keep_ids(notebook, stored)
-    with tempfile.TemporaryDirectory() as folder:
-        progress = Path(folder) / "progress.json"
+    with scratch_folder() as folder:
+        progress = folder / "progress.json"
         client = NotebookClient(
             notebook,
+            km=AsyncKernelManager(kernel_name="python3", connection_file=str(folder / "kernel.json")),
             timeout=timeout,
-            kernel_name="python3",
             resources={"metadata": {"path": str(target.parent)}},
             record_timing=False,
             extra_arguments=["--log-level=40"],  # errors; ipykernel warns of every unencrypted socket
         )
         try:
-            client.execute(env=reference_environment(progress))
+            environment = reference_environment(progress) | dict.fromkeys(TEMPORARY, str(folder))
+            client.execute(cleanup_kc=True, env=environment)
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
             raise BuildError(_failure(script, notebook, error)) from None
         if script.read_bytes() != before:
@@ -106,7 +117,7 @@ def build(script: Path, *, take: Side | None = None, timeout: float = 300) -> Pa
             cell.outputs = _join_streams(cell.outputs)
     notebook.metadata["nnlab"] = {"script": _digest(text)}
     write_atomically(target, nbformat.writes(notebook) + "\n")
-    if text.encode() != before:
+    if text != read_script(script):  # line endings are not ours to change
         write_atomically(script, text)
     return target
 
@@ -220,14 +231,17 @@ def build_all(
     for script in wanted:
         label = f"{'solutions/' if script.parent.parent.name == 'solutions' else ''}{script.stem}"
         if check:
-            changed = differences(notebook_of(script))
+            try:
+                changed = differences(notebook_of(script))
+            except Exception as error:  # whatever a damaged notebook makes nbformat raise
+                changed = [f"not a readable notebook ({str(error)[:80]})"]
             print(f"{'✗' if changed else '✓'} {label}", *changed[:20], sep="\n    ")
             failed += bool(changed)
             continue
         start = perf_counter()
         try:
             built = build(script, take=take)
-        except (BuildError, ValueError) as error:
+        except (BuildError, ValueError, OSError) as error:
             print(f"✗ {error}")
             failed += 1
         else:

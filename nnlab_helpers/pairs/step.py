@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Iterable
@@ -71,16 +72,47 @@ def regenerate(notebook: Path) -> str:
     return as_script(nbformat.read(notebook, as_version=4), notebook)
 
 
+def read_script(script: Path) -> str:
+    """The text of a script, with plain newlines whatever those of the file are (on Windows git may put others).
+
+    Raises: ValueError if it is not UTF-8, or begins with a byte order mark, which would become part of its first line.
+    """
+    content = script.read_bytes()
+    marks = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    if content.startswith(marks):
+        raise ValueError(f"{script.name} begins with a byte order mark: save it as UTF-8 without one (no BOM)")
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        line, byte = content.count(b"\n", 0, error.start) + 1, content[error.start]
+        raise ValueError(
+            f"{script.name}, line {line}: not UTF-8 (the byte 0x{byte:02x}; perhaps Latin-1): save the file as UTF-8"
+        ) from None
+    return _plain_newlines(text)
+
+
+def _plain_newlines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def differences(notebook: Path) -> list[str]:
-    """How a notebook and its script differ, as lines of a diff; empty when they are in step."""
+    """How a notebook and its script differ, as lines of a diff; empty when they are in step.
+
+    Kinds of line endings are no difference. A script that cannot be read (see `read_script`) is one.
+    """
     script = script_of(notebook)
     for path in (script, notebook):
         if not path.is_file():
             return [f"{path.name} is missing"]
-    old, new = script.read_bytes().decode(), regenerate(notebook)
+    try:
+        old = read_script(script)
+    except ValueError as error:
+        return [str(error)]
+    new = regenerate(notebook)
     if old != new:
         names = f"py/{script.name}", notebook.name
-        return list(unified_diff(old.splitlines(), new.splitlines(), *names, lineterm="", n=1)) or ["line endings"]
+        diff = unified_diff(old.splitlines(), new.splitlines(), *names, lineterm="", n=1)
+        return list(diff) or ["a blank line at the end"]
     stored = nbformat.read(notebook, as_version=4).cells
     fresh = parse(old, script).cells
     if len(stored) != len(fresh):
@@ -103,7 +135,7 @@ def _kind(cell: NotebookNode) -> str:
 
 
 def _source(cell: NotebookNode) -> str:
-    return str(cell.source.rstrip("\n"))
+    return _plain_newlines(cell.source).rstrip("\n")
 
 
 def _metadata(cell: NotebookNode) -> dict[str, object]:
@@ -111,8 +143,11 @@ def _metadata(cell: NotebookNode) -> dict[str, object]:
 
 
 def as_script(notebook: NotebookNode, path: Path) -> str:
-    """The text of the script for `notebook`, in the form that the `jupytext.toml` nearest to `path` asks for."""
-    return str(jupytext.writes(notebook, fmt="py:percent", config=load_jupytext_config(str(path))))
+    """The text of the script for `notebook`, in the form that the `jupytext.toml` nearest to `path` asks for.
+
+    Its newlines are plain, whatever those of the cells are.
+    """
+    return _plain_newlines(jupytext.writes(notebook, fmt="py:percent", config=load_jupytext_config(str(path))))
 
 
 def parse(text: str, script: Path) -> NotebookNode:

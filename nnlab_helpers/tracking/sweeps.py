@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from nnlab_helpers.tracking.checks import local_folder
 
 if TYPE_CHECKING:
     import pandas
@@ -26,7 +30,7 @@ def log_sweep(
 
     Args:
         frame: what `nnlab_helpers.sweep.sweep` returned; any frame with a row a run will do.
-        log_dir: the folder to give to `tensorboard --logdir`, made where it is missing.
+        log_dir: the folder to give to `tensorboard --logdir`, made where it is missing; `~` is the home folder.
         metrics: the columns that hold results. Default: those with numbers that are neither choices nor the seed.
         choices: the columns that hold what was chosen. Default: `frame.attrs["factors"]` and "seed".
 
@@ -53,13 +57,14 @@ def log_sweep(
             raise KeyError(f"no column {name!r} in the table: there are {list(frame.columns)}")
     shown = []
     for number, row in enumerate(frame.to_dict("records")):
-        values = {name: _number(row[name]) for name in metrics}
+        found = {name: as_number(row[name]) for name in metrics}
+        values = {name: math.nan if value is None else value for name, value in found.items()}
         if not all(math.isnan(value) for value in values.values()):
             shown.append((number, values, row))  # NaN too: the page shows the columns of the first run alone
     if not shown:
         raise ValueError(f"no run has a number in any of {list(metrics)}: there is nothing to show")
-    folder = Path(log_dir)
-    if folder.exists() and any(folder.rglob("events.out.tfevents.*")):
+    folder = local_folder(log_dir)
+    if any(folder.rglob("events.out.tfevents.*")):
         raise FileExistsError(f"{folder} holds the events of other runs: give each sweep a folder of its own")
     folders = []
     for number, values, row in shown:
@@ -72,16 +77,25 @@ def log_sweep(
 
 def as_hparams(chosen: Mapping[str, Any]) -> dict[str, bool | int | float | str]:
     """Return `chosen` as TensorBoard can hold it: numbers, truth values and text; a function or class by its name."""
-    plain = {name: value.item() if hasattr(value, "item") else value for name, value in chosen.items()}
-    return {
-        name: value if isinstance(value, bool | int | float | str) else str(getattr(value, "__name__", value))
-        for name, value in plain.items()
-    }
+    return {str(name): _plain(value) for name, value in chosen.items()}
 
 
-def _number(value: Any) -> float:
-    """`value` as a number, NaN where it is none."""
+def _plain(value: Any) -> bool | int | float | str:
+    if hasattr(value, "item"):
+        with suppress(Exception):  # a tensor or array of several numbers, or of none
+            value = value.item()
+    if isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < sys.float_info.max):
+        return value
+    try:
+        text = value if isinstance(value, str) else str(getattr(value, "__name__", value))
+    except Exception:  # an object that cannot be printed
+        text = f"<{type(value).__name__}>"
+    return text.encode(errors="replace").decode()
+
+
+def as_number(value: Any) -> float | None:
+    """Return `value` as a number, None where it is none."""
     try:
         return float(value)
-    except (TypeError, ValueError):
-        return math.nan
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # RuntimeError: a tensor of several numbers
+        return None
