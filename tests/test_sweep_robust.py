@@ -21,6 +21,14 @@ def quietly(run, grid, *, seeds=(0,), n_jobs=1, **options):
     return sweep(run, grid, seeds=seeds, n_jobs=n_jobs, progress=False, **options)
 
 
+class Stop(BaseException):
+    """Such as asyncio.CancelledError."""
+
+
+def stop(config, seed):
+    raise Stop("enough")
+
+
 class Untold(Exception):
     def __str__(self):
         raise RuntimeError("no text")
@@ -54,6 +62,21 @@ class TestABadRun:
         frame = quietly(leave, {"a": [1, 2, 3]}, n_jobs=n_jobs)
         assert frame["error"].tolist() == [None, "SystemExit: enough", None]
         assert frame["v"].tolist()[::2] == [1, 3]
+
+    def test_that_raises_what_is_no_exception_is_a_row(self):
+        assert quietly(stop, {"a": [1, 2]})["error"].tolist() == ["Stop: enough"] * 2
+
+    def test_that_an_interrupt_stops_is_none(self):
+        def interrupted(config, seed):
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            quietly(interrupted, {"a": [1]})
+
+    @pytest.mark.parametrize("name", [1, "\udc80"])
+    def test_whose_result_has_no_proper_name_is_a_row(self, name, tmp_path):
+        frame = quietly(lambda config, seed: {name: 1.0}, {"a": [1]}, cache=tmp_path)
+        assert frame["error"][0].startswith("TypeError: a result is called")
 
     def test_whose_exception_has_no_text_is_a_row(self):
         assert quietly(raise_untold, {"a": [1]})["error"].tolist() == [
@@ -89,6 +112,8 @@ def test_a_choice_that_no_file_can_hold_is_refused_before_the_first_run(tmp_path
     ran = []
     with pytest.raises(ValueError, match="no whole text"):
         quietly(lambda config, seed: ran.append(1), {"a": [1, "\udc80"]}, cache=tmp_path)
+    with pytest.raises(ValueError, match="the name of a choice"):
+        quietly(lambda config, seed: ran.append(1), {"\udc80": [1]}, cache=tmp_path)
     assert not ran
 
 

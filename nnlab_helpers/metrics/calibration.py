@@ -49,6 +49,8 @@ def calibration_table(probabilities: Tensor, labels: Tensor, bins: int = 15) -> 
     labels = classes_of("labels", labels, probabilities.shape[1])
     if not ((probabilities >= 0).all() and (confidence <= 1 + 1e-6).all()):  # NaN is neither
         raise ValueError("probabilities must lie in [0, 1]: are these logits? Apply softmax first")
+    if ((probabilities.sum(dim=1) - 1).abs() > 0.01).any():
+        raise ValueError("the probabilities of a sample must sum to 1: of one sigmoid output p make [1 - p, p]")
     right = (chosen == labels.cpu()).double()
     edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64)[1:-1]
     at = torch.bucketize(confidence, edges)
@@ -108,8 +110,8 @@ def fit_temperature(logits: Tensor, labels: Tensor, lowest: float = 0.05, highes
         raise ValueError(
             f"expected logits [N, C] and labels [N] with N > 0, got {list(logits.shape)} and {list(labels.shape)}"
         )
-    if not 0 < lowest < highest:
-        raise ValueError(f"the temperatures must satisfy 0 < lowest < highest, not {lowest} and {highest}")
+    if not 0 < lowest < highest < math.inf:
+        raise ValueError(f"the temperatures must satisfy 0 < lowest < highest, both finite, not {lowest} and {highest}")
     z, y = logits.cpu().double(), classes_of("labels", labels, logits.shape[1]).cpu()  # not every GPU has float64
     if z.isnan().any() or (z == torch.inf).any():
         raise ValueError("a logit is NaN or infinite: look for it with logits.isfinite()")
@@ -117,7 +119,7 @@ def fit_temperature(logits: Tensor, labels: Tensor, lowest: float = 0.05, highes
     if ahead.isnan().any() or (ahead == torch.inf).any():
         raise ValueError("a true class was ruled out by -inf: its loss is infinite at every temperature")
     if not ahead[ahead.isfinite()].any():
-        raise ValueError("the logits are alike in each row: every temperature gives the same probabilities")
+        raise ValueError("the logits of each row are alike or -inf: every temperature gives the same probabilities")
     possible = ahead.where(ahead.isfinite(), 0.0)  # where it is not, its probability is 0
     low, high = 1 / highest, 1 / lowest
     for _ in range(50):

@@ -28,6 +28,8 @@ def classes_of(name: str, classes: Tensor, count: int | None = None) -> Tensor:
     """Classes `[N]` as int64. Raises: TypeError if they are not whole; ValueError if outside of 0 ... count - 1."""
     if classes.is_floating_point() or classes.is_complex():
         raise TypeError(f"{name} must be whole numbers, got {classes.dtype}: are these logits, or one-hot rows?")
+    if classes.dtype == torch.bool:
+        raise TypeError(f"{name} must be whole numbers, got truth values: of two classes, .long() makes 0 and 1")
     classes = classes.long()
     if len(classes) and (lowest := int(classes.min())) < 0:
         raise ValueError(f"{name}: classes are counted from 0, there is a {lowest}: leave out what has no label")
@@ -51,8 +53,8 @@ def predictions_and_labels(pred: Any, labels: Any) -> tuple[Tensor, Tensor, int]
                 f"logits {list(pred.shape)} have one output per sample: turn them into classes first, as in "
                 "(logits[:, 0] > 0).long()"
             )
-        if pred.isnan().any():
-            raise ValueError("a logit is NaN: none of its row is the largest")
+        if pred.isnan().any() or (pred.is_floating_point() and (pred.amax(dim=1).isinf()).any()):
+            raise ValueError("a logit is NaN or inf, or all of a row are -inf: none of the row is the largest")
         pred = (pred.int() if pred.dtype == torch.bool else pred).argmax(dim=1)
     if pred.ndim != 1 or pred.shape != labels.shape:
         raise ValueError(
@@ -75,8 +77,8 @@ def whole(name: str, value: Any) -> int:
 
 
 def truths(name: str, value: Any) -> Tensor:
-    """Truth values as bool `[N]` on the CPU. Raises: TypeError if they are something else than true and false."""
+    """Truth values as bool `[N]` on the CPU. Raises: TypeError if they are something else: classes are 0 and 1 too."""
     found = tensor_of(name, value)
-    if found.dtype != torch.bool and (found.is_floating_point() or not ((found == 0) | (found == 1)).all()):
+    if found.dtype != torch.bool:
         raise TypeError(f"{name} must be true or false for each sample, as in pred == labels; got {found.dtype}")
-    return found.bool().cpu()
+    return found.cpu()

@@ -9,6 +9,8 @@ import math
 
 from torch import Tensor
 
+from nnlab_helpers.metrics.checks import tensor_of
+
 SMALLEST = 6  # pixels a side: the window of 11 reaches 5 beyond the border, and mirrors that many
 
 
@@ -31,12 +33,12 @@ def psnr(images: Tensor, truth: Tensor, data_range: float = 1.0) -> float:
         >>> round(psnr(torch.zeros(1, 1, 8, 8), torch.full((1, 1, 8, 8), 0.1)), 3)
         20.0
     """
-    truth = _matched(images, truth, data_range)
+    images, truth = _matched(images, truth, data_range)
     from torchmetrics.functional.image import peak_signal_noise_ratio
 
     return float(
         peak_signal_noise_ratio(
-            images.detach(), truth, data_range=float(data_range), dim=(1, 2, 3), reduction="elementwise_mean"
+            images, truth, data_range=float(data_range), dim=(1, 2, 3), reduction="elementwise_mean"
         )
     )
 
@@ -61,7 +63,7 @@ def ssim(images: Tensor, truth: Tensor, data_range: float = 1.0) -> float:
         >>> ssim(picture, picture)
         1.0
     """
-    truth = _matched(images, truth, data_range)
+    images, truth = _matched(images, truth, data_range)
     if min(images.shape[2:]) < SMALLEST:
         raise ValueError(
             f"SSIM looks through windows of 11x11 pixels: images of {images.shape[2]}x{images.shape[3]} are too small, "
@@ -69,13 +71,14 @@ def ssim(images: Tensor, truth: Tensor, data_range: float = 1.0) -> float:
         )
     from torchmetrics.functional.image import structural_similarity_index_measure
 
-    mean = structural_similarity_index_measure(images.detach(), truth, data_range=float(data_range))
+    mean = structural_similarity_index_measure(images, truth, data_range=float(data_range))
     assert isinstance(mean, Tensor)  # it is a pair where the picture of windows is asked for too
     return float(mean)
 
 
-def _matched(images: Tensor, truth: Tensor, data_range: float) -> Tensor:
-    """`truth`, checked against `images` and on their device."""
+def _matched(images: Tensor, truth: Tensor, data_range: float) -> tuple[Tensor, Tensor]:
+    """Both, checked against each other and on one device."""
+    images, truth = tensor_of("images", images), tensor_of("truth", truth)
     if images.ndim != 4 or images.shape != truth.shape or not images.numel():
         raise ValueError(
             f"expected two batches of images [N, C, H, W] of one shape, got {list(images.shape)} and "
@@ -86,6 +89,6 @@ def _matched(images: Tensor, truth: Tensor, data_range: float) -> Tensor:
             raise TypeError(f"{name} must be floats, got {pixels.dtype}: divide bytes by 255 first")
         if not pixels.isfinite().all():
             raise ValueError(f"{name} hold a pixel that is NaN or infinite")
-    if not (data_range > 0 and math.isfinite(data_range)):
+    if isinstance(data_range, bool) or not (data_range > 0 and math.isfinite(data_range)):
         raise ValueError(f"data_range is the brightest value minus the darkest, above 0: got {data_range}")
-    return truth.detach().to(images)
+    return images, truth.to(images)

@@ -101,7 +101,7 @@ def mcnemar_test(right_a: Tensor, right_b: Tensor) -> float:
 
 
 def _checked_level(level: float) -> float:
-    if isinstance(level, bool) or not 0 < level < 1:
+    if isinstance(level, bool | str) or not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, as in 0.95, not {level}")
     return level
 

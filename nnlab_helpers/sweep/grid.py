@@ -49,6 +49,7 @@ def configurations(grid: Grid) -> list[Config]:
         for name in config:
             if not isinstance(name, str):
                 raise TypeError(f"{name!r} is no name for a choice: use a string")
+            described(name, "the name of a choice")
             if name in RESERVED:
                 raise ValueError(f"a choice may not be called {name!r}: the sweep has a column of that name")
         key = repr(described(config))

@@ -180,7 +180,9 @@ def _one_run(
     try:
         seed_everything(seed)
         result = _checked_result(run(copy.deepcopy(config), seed), config)
-    except (Exception, SystemExit) as problem:
+    except BaseException as problem:  # sys.exit among them; only who stops the sweep stops it
+        if isinstance(problem, KeyboardInterrupt | GeneratorExit):
+            raise
         error, trace = _told(problem), _writable(traceback.format_exc())
     return number, Record(description, seed, version, code, result, error, trace, time.perf_counter() - started)
 
@@ -189,7 +191,7 @@ def _told(problem: BaseException) -> str:
     """A line about an exception, even one that cannot be turned into text."""
     try:
         text = str(problem)
-    except Exception as another:
+    except BaseException as another:
         text = f"(its text could not be made: {type(another).__name__})"
     return _writable(f"{type(problem).__name__}: {text}".splitlines()[0])
 
@@ -231,7 +233,9 @@ def _checked_result(result: Any, config: Config) -> dict[str, Any]:
             raise TypeError(f"the result {name!r} is {value!r}: return numbers, strings or truth values")
         if isinstance(value, str) and value != _writable(value):
             raise ValueError(f"the result {name!r} is {value!r}, which is no whole text: no file can hold it")
-        clean[str(name)] = value
+        if not isinstance(name, str) or name != _writable(name):
+            raise TypeError(f"a result is called {name!r}: use a string that a file can hold")
+        clean[name] = value
     return clean
 
 
