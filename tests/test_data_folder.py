@@ -66,6 +66,14 @@ def test_what_operating_systems_leave_behind_is_passed_over(classes):
     assert len(load_folder(classes / "square")) == 2
 
 
+def test_a_pixel_of_a_smaller_picture_is_the_mean_of_those_it_covers(tmp_path):
+    """Not one of them: fine lines would come and go with their place."""
+    board = np.indices((16, 16)).sum(0) % 2 * 200
+    save(tmp_path / "a.png", Image.fromarray(board.astype(np.uint8)))
+    inner = load_folder(tmp_path, size=4).images[0, 0, 1:-1, 1:-1].float()
+    assert inner.sub(100).abs().max() < 5
+
+
 GREY = Image.fromarray(RAMP)
 COLOUR = Image.merge("RGB", [GREY, GREY.transpose(Image.Transpose.FLIP_TOP_BOTTOM), GREY])
 
