@@ -49,6 +49,18 @@ def test_flat_folder_is_one_class(tmp_path):
     assert torch.equal(data.images[0, 0], torch.from_numpy(RAMP))
 
 
+def test_a_folder_called_by_a_dot_has_its_own_name(classes, monkeypatch):
+    monkeypatch.chdir(classes / "square")
+    assert load_folder(".").classes == ("square",)
+    assert load_folder("..").name == classes.name
+
+
+def test_capitals_come_first(tmp_path):
+    for name in ("b", "a", "B"):
+        save(tmp_path / name / "1.png")
+    assert load_folder(tmp_path).classes == ("B", "a", "b")
+
+
 def test_accepts_a_string_and_a_size_for_each_side(classes):
     assert load_folder(str(classes), size=(6, 12), mode="RGB").images.shape == (3, 3, 6, 12)
 
@@ -64,6 +76,14 @@ def test_what_operating_systems_leave_behind_is_passed_over(classes):
     assert data.classes == ("circle", "square")
     assert len(data) == 3
     assert len(load_folder(classes / "square")) == 2
+
+
+def test_a_pixel_of_a_smaller_picture_is_the_mean_of_those_it_covers(tmp_path):
+    """Not one of them: fine lines would come and go with their place."""
+    board = np.indices((16, 16)).sum(0) % 2 * 200
+    save(tmp_path / "a.png", Image.fromarray(board.astype(np.uint8)))
+    inner = load_folder(tmp_path, size=4).images[0, 0, 1:-1, 1:-1].float()
+    assert inner.sub(100).abs().max() < 5
 
 
 GREY = Image.fromarray(RAMP)
@@ -253,6 +273,12 @@ def test_a_pipe_does_not_hang(classes):
         load_folder(classes)
 
 
+def test_16_bits_become_the_nearest_of_8(tmp_path):
+    levels = np.array([[0, 128, 129], [257 * 100 - 129, 257 * 100 - 128, 257 * 100 + 128], [65407, 65406, 65535]])
+    save(tmp_path / "a.png", Image.fromarray(levels.astype(np.uint16)))
+    assert load_folder(tmp_path, size=3).images[0, 0].tolist() == [[0, 0, 1], [99, 100, 100], [255, 254, 255]]
+
+
 def test_transparency_in_16_bits(tmp_path):
     values = np.full((8, 8), 10 * 257, np.uint16)
     values[:, :4] = 777  # the level that is transparent
@@ -289,10 +315,12 @@ def numbers(*values):
         (2, 0, b"\x60", numbers(1), 170),
         (4, 0, b"\x5a", numbers(5), 170),
         (4, 0, b"\x05", numbers(0), 85),
+        (4, 0, b"\x5a", numbers(0xF5), 170),  # only the low bits count
         (8, 0, b"\x55\x56", numbers(0x55), 0x56),
-        (8, 0, b"\x55\x56", numbers(0xFF55), 0x56),  # only the low bits count
+        (8, 0, b"\x55\x56", numbers(0xFF55), 0x56),
         (16, 0, numbers(777, 99 * 257), numbers(777), 99),
         (8, 2, bytes([1, 2, 3, 99, 99, 99]), numbers(1, 2, 3), 99),
+        (8, 2, bytes([1, 2, 3, 99, 99, 99]), numbers(257, 2, 3), 99),
         (16, 2, numbers(40000, 40000, 40000, 64 * 257, 64 * 257, 64 * 257), numbers(40000, 40000, 40000), 64),
         (16, 2, numbers(9001, 9002, 9003, 9001, 9002, 9002), numbers(9001, 9002, 9003), 35),
         (16, 2, numbers(255, 255, 255, 40000, 40000, 40000), numbers(255, 255, 255), 156),

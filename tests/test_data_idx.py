@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import numpy as np
 import pytest
 
@@ -30,3 +32,11 @@ def test_bytes_are_read(tmp_path):
     path = tmp_path / "labels"
     path.write_bytes(idx(0x08, np.array([0, 200, 255], "u1")))
     assert read_idx(path, ndim=1).tolist() == [0, 200, 255]
+
+
+@pytest.mark.parametrize(("name", "packed"), [("labels", True), ("labels.gz", False)])
+def test_what_is_packed_is_told_by_its_first_bytes(tmp_path, name, packed):
+    """A browser unpacks in passing and keeps the name; others drop the ".gz" of what is still packed."""
+    content = idx(0x08, np.array([1, 2], "u1"))
+    (tmp_path / name).write_bytes(gzip.compress(content) if packed else content)
+    assert read_idx(tmp_path / name, ndim=1).tolist() == [1, 2]

@@ -134,3 +134,8 @@ def test_changes_leave_the_original_alone():
     for other in (data.take([0, 1]), data.resize(5), data.pad(1)):
         other.images.fill_(0)
     assert torch.equal(data.images, before)
+
+
+def test_a_class_without_an_image_counts_none():
+    one = ImageSet(torch.zeros(2, 1, 3, 3, dtype=torch.uint8), torch.tensor([1, 1]), ("a", "b", "c"))
+    assert one.counts() == {"a": 0, "b": 2, "c": 0}

@@ -4,10 +4,13 @@ import gc
 import gzip
 import hashlib
 import http.server
+import os
 import shutil
+import socket
 import struct
 import threading
 import time
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -339,6 +342,41 @@ def test_download_then_read_without_a_server(remote, tmp_path):
     assert len(remote.requests) == asked
     # torchvision finds its own layout
     assert len(remote.kind(root, train=False)) == 10
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_silent_server_is_given_up_and_the_callers_patience_restored(remote, tmp_path, monkeypatch, fails):
+    patience, download = [], remote.kind.download
+
+    def ask(self):
+        patience.append(socket.getdefaulttimeout())
+        if fails:
+            raise TimeoutError("timed out")
+        download(self)
+
+    monkeypatch.setattr(remote.kind, "download", ask)
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(123.0)
+    try:
+        with pytest.raises(ConnectionError, match="timed out") if fails else nullcontext():
+            load_images(remote.name, root=tmp_path, download=True)
+        assert socket.getdefaulttimeout() == 123.0
+    finally:
+        socket.setdefaulttimeout(before)
+    assert patience == [module._SECONDS]
+
+
+def test_digits_that_change_between_two_reads_are_checked_again(tmp_path):
+    for packed in RAW.glob("t10k*"):
+        (tmp_path / packed.name.removesuffix(".gz")).write_bytes(gzip.decompress(packed.read_bytes()))
+    assert len(load_images("mnist", "test", root=tmp_path)) == 10_000
+    labels = tmp_path / "t10k-labels-idx1-ubyte"
+    content, status = bytearray(labels.read_bytes()), labels.stat()
+    content[100] = (content[100] + 1) % 10
+    labels.write_bytes(content)
+    os.utime(labels, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    with pytest.raises(DataFileError, match="its content has changed"):
+        load_images("mnist", "test", root=tmp_path)
 
 
 def test_download_goes_to_the_data_directory(remote, tmp_path, monkeypatch):

@@ -5,7 +5,9 @@ import re
 import shutil
 
 import nbformat
+import psutil
 import pytest
+from waiting import wait_for
 
 from nnlab_helpers import pairs
 
@@ -309,3 +311,10 @@ def test_a_save_in_jupyterlab_lands_in_the_script_and_changes_nothing_else(tmp_p
     assert script.read_text() == (HEADER + BODY).replace("build?\n", "build?\n#\n# An edit.\n")
     assert pairs.regenerate(notebook) == script.read_text()
     assert pairs.in_step(notebook)
+
+
+def test_a_process_without_its_kernels_environment_goes_with_a_build_too(script):
+    lone = "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], env={}, start_new_session=True)"
+    script.write_text(HEADER + f"# %%\nimport subprocess, sys\n\nprint({lone}.pid)\n")
+    pid = int(nbformat.read(pairs.build(script), 4).cells[-1].outputs[0].text)
+    wait_for(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 10)

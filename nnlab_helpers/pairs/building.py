@@ -6,11 +6,13 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
-from typing import Literal
+from typing import Any, Literal
 
 import nbformat
+import psutil
 from jupyter_client import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
@@ -92,19 +94,25 @@ def build(script: Path, *, take: Side | None = None, timeout: float = 300) -> Pa
     _keep_ids(notebook, stored)
     with scratch_folder() as folder:
         progress = folder / "progress.json"
-        client = NotebookClient(
+        seen: set[psutil.Process] = set()  # a child without the kernel's environment is only known by its parent
+        client: NotebookClient = NotebookClient(
             notebook,
             km=AsyncKernelManager(kernel_name="python3", connection_file=str(folder / "kernel.json")),
             timeout=timeout,
             resources={"metadata": {"path": str(target.parent)}},
             record_timing=False,
             extra_arguments=["--log-level=40"],  # errors; ipykernel warns of every unencrypted socket
+            on_cell_executed=lambda **_: seen.update(_children(client.km)),
         )
         try:
             environment = reference_environment(progress) | dict.fromkeys(TEMPORARY, str(folder))
             client.execute(cleanup_kc=True, env=environment)
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
             raise BuildError(_failure(script, notebook, error)) from None
+        finally:
+            for process in seen:  # each is known by its id and its start
+                with suppress(psutil.Error):
+                    process.kill()
         if script.read_bytes() != before:
             raise BuildError(f"{script.name} was edited while it was executed; nothing was written, build it again")
         if target.parent == COURSE:
@@ -120,6 +128,13 @@ def build(script: Path, *, take: Side | None = None, timeout: float = 300) -> Pa
     if text != read_script(script):  # line endings are not ours to change
         write_atomically(script, text)
     return target
+
+
+def _children(manager: Any) -> list[psutil.Process]:
+    """What a kernel has started, as far as it can be seen."""
+    with suppress(psutil.Error, AttributeError):  # it has just ended
+        return psutil.Process(manager.provisioner.pid).children(recursive=True)
+    return []
 
 
 def write_atomically(path: Path, text: str) -> None:

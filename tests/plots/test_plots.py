@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_rgb
 
 from nnlab_helpers import plots
 
@@ -96,6 +97,13 @@ def test_all_images_share_one_scale():
     assert {ax.images[0].get_clim() for ax in figure.axes if ax.images} == {(0.0, 9.0)}
 
 
+def test_the_scale_may_be_given():
+    figure = plots.show_images(np.full((2, 4, 4), 0.5), value_range=(-1, 2))
+    assert {ax.images[0].get_clim() for ax in figure.axes if ax.images} == {(-1.0, 2.0)}
+    figure = plots.show_images(np.full((1, 3, 4, 4), 0.5), value_range=(-1, 2))
+    assert np.allclose(figure.axes[0].images[0].get_array(), 0.5)
+
+
 def test_images_refuse_what_is_not_an_image():
     with pytest.raises(ValueError, match=r"\[N, C, H, W\]"):
         plots.show_images(torch.rand(5, 5))
@@ -130,6 +138,29 @@ def test_decision_regions_colour_the_side_that_predict_gives():
     assert (region[:, -1] == 1).all()
     with pytest.raises(ValueError, match=r"\[N, 2\]"):
         plots.plot_decision_regions(lambda p: p, np.zeros((3, 3)), [0, 0, 0])
+
+
+@pytest.mark.parametrize("scores", [False, True])
+def test_decision_regions_lie_where_predict_was_asked_in_the_colours_of_their_points(scores):
+    """Above the points of class 0 that of class 2; class 1 has no point, and so no region of its own."""
+    points = np.array([[-1.0, -1.0], [1.0, -1.0], [0.0, 1.0]])
+
+    def predict(asked):
+        classes = 2 * (asked[:, 1] > 0).astype(int)
+        return np.eye(3)[classes] if scores else classes
+
+    ax = plots.plot_decision_regions(predict, points, [0, 0, 2], steps=20, margin=0.5)
+    (image,), (dots,) = ax.images, ax.collections
+    region, (left, right, bottom, top) = np.asarray(image.get_array()), image.get_extent()
+    assert (left, right, bottom, top) == (-1.5, 1.5, -1.5, 1.5)
+    lowest = region[0 if image.origin == "lower" else -1]
+    highest = region[-1 if image.origin == "lower" else 0]
+    assert set(lowest) == {0}
+    assert set(highest) == {2}
+    shown = [image.cmap(image.norm(number))[:3] for number in (0, 2)]
+    assert shown == [to_rgb(plots.PALETTE[0]), to_rgb(plots.PALETTE[2])]
+    dots.update_scalarmappable()
+    assert [tuple(color[:3]) for color in dots.get_facecolors()] == [shown[0], shown[0], shown[1]]
 
 
 def test_gradient_flow_needs_gradients_and_draws_each_layer():

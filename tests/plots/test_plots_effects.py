@@ -31,6 +31,15 @@ def test_a_row_for_each_effect_coloured_by_what_is_decided():
     assert heights == sorted(heights, reverse=True), "the first row stands on top"
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "decided"), [(0.1, 0.5, True), (-0.5, -0.1, True), (-0.1, 0.5, False), (0.0, 0.5, False)]
+)
+def test_an_interval_on_either_side_of_zero_decides(low, high, decided):
+    table = pd.DataFrame([("width", 8, 4, (low + high) / 2, low, high)], columns=EFFECTS.columns)
+    (dot,) = [line for line in plot_effects(table).get_lines() if line.get_marker() == "o"]
+    assert dot.get_color() == (PALETTE[0] if decided else "0.55")
+
+
 def test_draws_into_the_axes_it_is_given():
     _, ax = plt.subplots()
     assert plot_effects(EFFECTS, ax) is ax
