@@ -44,11 +44,20 @@ def tolerances(notebook: NotebookNode, path: Path) -> Iterator[str]:
 
 
 def too_wide(cell: NotebookNode) -> str | None:
-    """What in the tolerance of a cell is above what any cell may have, or None."""
+    """What in the tolerance of a cell is above what any cell may have, or None.
+
+    Percentages may move by 4 points, shares by 0.04, and what is neither by a quarter of the largest number shown.
+    """
     given = cell.metadata.get("tolerance", {})
     texts, decimals = list(compared_texts(cell)), _decimals(cell)
-    percent = any("%" in text or "percent" in text for text in texts) or max(map(abs, decimals), default=0) > 10
-    limits = {"rtol": WIDEST, "atol": WIDEST_PERCENT if percent else WIDEST_SHARE}
+    largest = max(map(abs, decimals), default=0)
+    if any(re.search("%|percent|points", text) for text in texts):
+        atol = WIDEST_PERCENT
+    elif largest <= 1 and any(re.search("accuracy|right|share|read", text) for text in texts):
+        atol = WIDEST_SHARE
+    else:
+        atol = max(WIDEST * largest, WIDEST_PERCENT if largest > 10 else 0)
+    limits = {"rtol": WIDEST, "atol": atol}
     wide = {name: limit for name, limit in limits.items() if given.get(name, 0) > limit}
     return ", ".join(f"{name} {given[name]:g} is above {limit:g}" for name, limit in wide.items()) or None
 
