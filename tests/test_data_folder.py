@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 import zlib
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from nnlab_helpers.data import DataFileError, ImageSet, load_folder
+from nnlab_helpers.data import DataFileError, ImageSet, load_folder, load_images
 
 RAMP = np.linspace(0, 255, 64).round().astype(np.uint8).reshape(8, 8)
 
@@ -345,4 +346,17 @@ def test_whatever_pillow_raises_names_the_file(classes, monkeypatch, fault):
 
     monkeypatch.setattr(Image.Image, "load", load)
     with pytest.raises(DataFileError, match=r"x\.jpg: damaged or truncated image \(.*odd"):
+        load_folder(classes)
+
+
+def test_home_folders_that_are_not_there(monkeypatch):
+    for call in (load_folder, lambda path: load_images("mnist", root=path)):
+        with pytest.raises(FileNotFoundError, match="~no-such-user/images: there is no such home folder"):
+            call("~no-such-user/images")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux alone")
+def test_a_class_name_that_is_no_text(classes):
+    os.mkdir(os.path.join(os.fsencode(classes), b"caf\xe9"))
+    with pytest.raises(ValueError, match=r"'caf\\udce9' in .*: a class name that cannot be shown. Rename"):
         load_folder(classes)

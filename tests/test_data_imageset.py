@@ -83,6 +83,10 @@ def test_take(index, rows):
         ([0.5], TypeError, r"must be whole numbers, got torch\.float32"),
         (3, ValueError, r"must be a list of positions, got shape \[\]"),
         ([[0]], ValueError, r"must be a list of positions, got shape \[1, 1\]"),
+        ("01", TypeError, "must be positions, a slice, or a bool mask, got '01'"),
+        (None, TypeError, "must be positions"),
+        ({1, 2}, TypeError, "must be positions"),
+        ([10**30], TypeError, "must be positions"),
         (torch.tensor([True]), ValueError, "one entry per image: 1 for 6 images"),
     ],
     ids=str,
@@ -139,3 +143,21 @@ def test_changes_leave_the_original_alone():
 def test_a_class_without_an_image_counts_none():
     one = ImageSet(torch.zeros(2, 1, 3, 3, dtype=torch.uint8), torch.tensor([1, 1]), ("a", "b", "c"))
     assert one.counts() == {"a": 0, "b": 2, "c": 0}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d.pad(2.5),
+        lambda d: d.pad("1"),
+        lambda d: d.pad(1, value=1.5),
+        lambda d: d.pad(1, value=None),
+        lambda d: d.resize(True),
+        lambda d: d.resize("28"),
+        lambda d: ImageSet(d.images, d.labels, None),
+        lambda d: ImageSet(d.images, d.labels, 3),
+    ],
+)
+def test_what_is_no_number_or_name_is_said(change):
+    with pytest.raises(TypeError, match=r"must be a (whole number|tuple of names).*, got"):
+        change(make())

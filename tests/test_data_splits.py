@@ -130,3 +130,8 @@ def test_bad_labels(labels):
 def test_bad_size(size):
     with pytest.raises(TypeError, match="val must be"):
         make_splits(labels_of(20, 20), val=size)
+
+
+def test_nothing_cannot_be_divided():
+    with pytest.raises(ValueError, match="got none: there is nothing to divide"):
+        make_splits([])

@@ -50,7 +50,8 @@ def load_folder(
     Raises:
         FileNotFoundError, NotADirectoryError: `path` is no folder.
         DataFileError: A file is not a PNG or JPEG image, damaged, or too large for Pillow to open safely.
-        TypeError, ValueError: A folder is empty or mixes files and folders, or an argument makes no sense.
+        TypeError, ValueError: A folder is empty or mixes files and folders, its name is not UTF-8, or an argument makes
+            no sense.
 
     Example:
         >>> shapes = load_folder("shapes", size=32, mode="RGB")   # shapes/circle/1.png, shapes/square/1.png, ...
@@ -64,7 +65,7 @@ def load_folder(
         raise TypeError(f"background must be a whole number, got {background!r}")
     if not 0 <= background <= 255:
         raise ValueError(f"background must be from 0 to 255, got {background}")
-    root = Path(path).expanduser()
+    root = expanded(path)
     if not root.exists():
         raise FileNotFoundError(f"{root}: no such folder")
     if not root.is_dir():
@@ -82,6 +83,18 @@ def load_folder(
     )
 
 
+def expanded(path: str | Path) -> Path:
+    """Return `path` with the home folder in place of `~`.
+
+    Raises:
+        FileNotFoundError: There is no such home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise FileNotFoundError(f"{path}: there is no such home folder") from error
+
+
 def _list(root: Path) -> tuple[list[Path], list[int], tuple[str, ...]]:
     """Return the image files, their labels and the class names."""
     folders, files = _entries(root)
@@ -97,6 +110,8 @@ def _list(root: Path) -> tuple[list[Path], list[int], tuple[str, ...]]:
     images: list[Path] = []
     labels: list[int] = []
     for label, folder in enumerate(folders):
+        if any("\ud800" <= letter <= "\udfff" for letter in folder.name):  # bytes that are no UTF-8
+            raise ValueError(f"{folder.name!r} in {root}: a class name that cannot be shown. Rename the folder.")
         inner, members = _entries(folder)
         if inner:
             raise ValueError(f"{inner[0]}: folder inside the class folder {folder.name!r}, which may only hold images")
@@ -158,8 +173,6 @@ def _loaded(opened: ImageFile.ImageFile, file: Path) -> Image.Image:
     if isinstance(key, int) and raw in ("L;2", "L;4", "L"):
         largest = 2 ** int(raw[2:] or 8) - 1
         opened.info["transparency"] = (key & largest) * 255 // largest  # only its low bits count
-    elif isinstance(key, tuple):
-        opened.info["transparency"] = tuple(number & 255 for number in key)
     return opened
 
 

@@ -50,7 +50,8 @@ class ImageSet:
             if not isinstance(value, Tensor) or value.dtype != dtype:
                 got = value.dtype if isinstance(value, Tensor) else type(value).__name__
                 raise TypeError(f"{field} must be a tensor of {dtype}, got {got}")
-        if isinstance(self.classes, str) or not all(isinstance(name, str) for name in self.classes):
+        names = self.classes if isinstance(self.classes, Sequence) and not isinstance(self.classes, str) else [None]
+        if not all(isinstance(name, str) for name in names):
             raise TypeError(f"classes must be a tuple of names, got {self.classes!r}")
         object.__setattr__(self, "classes", tuple(self.classes))
         shape = tuple(self.images.shape)
@@ -113,13 +114,16 @@ class ImageSet:
         """Return the images with a border of `pixels` pixels of brightness `value` (0 to 255) on all four sides.
 
         Raises:
-            ValueError: `pixels` is negative, or `value` no brightness.
+            TypeError, ValueError: `pixels` is negative or no whole number, or `value` no brightness.
         """
+        for name, number in (("pixels", pixels), ("value", value)):
+            if not _whole(number):
+                raise TypeError(f"{name} must be a whole number, got {number!r}")
         if pixels < 0:
             raise ValueError(f"pixels must not be negative, got {pixels}")
         if not 0 <= value <= 255:
             raise ValueError(f"value must be from 0 to 255, got {value}")
-        return replace(self, images=F.pad(self.images, (pixels,) * 4, value=value))
+        return replace(self, images=F.pad(self.images, (int(pixels),) * 4, value=int(value)))
 
 
 def sides(size: int | Sequence[int]) -> tuple[int, int]:
@@ -129,11 +133,15 @@ def sides(size: int | Sequence[int]) -> tuple[int, int]:
         TypeError, ValueError: These are not one or two whole numbers, each at least 1.
     """
     height_width = size if isinstance(size, Sequence) else (size, size)
-    if len(height_width) != 2 or not all(isinstance(side, Integral) for side in height_width):
+    if len(height_width) != 2 or not all(map(_whole, height_width)):
         raise TypeError(f"size must be a whole number of pixels, or height and width, got {size!r}")
     if min(height_width) < 1:
         raise ValueError(f"size must be at least 1 pixel, got {size}")
     return int(height_width[0]), int(height_width[1])
+
+
+def _whole(number: object) -> bool:
+    return isinstance(number, Integral) and not isinstance(number, bool)
 
 
 def as_index(index: Index, length: int, device: torch.device) -> Tensor:
@@ -149,7 +157,10 @@ def as_index(index: Index, length: int, device: torch.device) -> Tensor:
         return torch.arange(length, device=device)[index] if (index.step or 1) > 0 else torch.tensor(
             range(*index.indices(length)), dtype=torch.int64, device=device
         )
-    rows = torch.as_tensor(index, device=device)
+    try:
+        rows = torch.as_tensor(index, device=device)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"index must be positions, a slice, or a bool mask, got {index!r:.80}") from error
     if rows.ndim != 1:
         raise ValueError(f"index must be a list of positions, got shape {list(rows.shape)}")
     if rows.dtype == torch.bool:

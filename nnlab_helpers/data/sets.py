@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from nnlab_helpers.data.errors import DataFileError
+from nnlab_helpers.data.folder import expanded
 from nnlab_helpers.data.idx import has_md5, read_idx
 from nnlab_helpers.data.imageset import ImageSet
 from nnlab_helpers.files import user_folder
@@ -108,9 +109,9 @@ def data_directory(root: str | Path | None = None) -> Path:
     Where there is no home folder, or none that can be written, a temporary folder takes the place of the last.
     """
     if root is not None:
-        return Path(root).expanduser()
+        return expanded(root)
     if override := os.environ.get(DATA_VARIABLE, "").strip():
-        return Path(override).expanduser()
+        return expanded(override)
     return user_folder()
 
 

@@ -117,6 +117,8 @@ def _draw(pool: np.ndarray, values: np.ndarray, size: int, seed: int, number: in
 def _label_array(labels: ImageSet | Tensor | Sequence[int]) -> np.ndarray:
     source = labels.labels if isinstance(labels, ImageSet) else labels
     values = source.detach().cpu().numpy() if isinstance(source, Tensor) else np.asarray(source)
+    if values.size == 0:
+        raise ValueError("labels must be one number per image, got none: there is nothing to divide")
     if values.ndim != 1:
         raise ValueError(f"labels must be one number per image, got shape {list(values.shape)}")
     if values.dtype.kind not in "iu":

@@ -64,7 +64,10 @@ def local_folder(log_dir: str | os.PathLike[str]) -> Path:
     """
     if re.match(r"[a-zA-Z][\w+.-]+:/", os.fspath(log_dir)):
         raise ValueError(f"{os.fspath(log_dir)}: events go to a folder of this machine, not to an address")
-    folder = Path(log_dir).expanduser()
+    try:
+        folder = Path(log_dir).expanduser()
+    except RuntimeError as error:
+        raise FileNotFoundError(f"{os.fspath(log_dir)}: there is no such home folder") from error
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder}: a file, not a folder for a run")
     folder.mkdir(parents=True, exist_ok=True)

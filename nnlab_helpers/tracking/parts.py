@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 Inputs = Tensor | tuple[Tensor, ...]  # several, for a model that takes several
 
 _LAST_BIN = 9e19  # torch's histograms, made like TensorFlow's, end a little above
-_SQUARES = 1e15  # of such numbers, float32 could not hold the sum
 
 
 def waits(model: nn.Module) -> bool:
@@ -43,7 +42,6 @@ def write_histograms(writer: SummaryWriter, group: str, tensors: Mapping[str, Te
         numbers = numbers.cpu().float()  # NumPy knows no bfloat16
         numbers = numbers[numbers.abs() < _LAST_BIN]
         if len(numbers):
-            numbers = numbers.double() if numbers.abs().max() > _SQUARES else numbers
             writer.add_histogram(f"{group}/{name}", numbers, step)
 
 
