@@ -51,12 +51,12 @@ def too_wide(cell: NotebookNode) -> str | None:
     given = cell.metadata.get("tolerance", {})
     texts, decimals = list(compared_texts(cell)), _decimals(cell)
     largest = max(map(abs, decimals), default=0)
-    if any(re.search("%|percent|points", text) for text in texts):
+    percent = any(re.search("%|percent|points", text) for text in texts)
+    counted = any(re.search("accuracy|right|share|read", text) for text in texts)
+    if percent or (counted and largest > 1):
         atol = WIDEST_PERCENT
-    elif largest <= 1 and any(re.search("accuracy|right|share|read", text) for text in texts):
-        atol = WIDEST_SHARE
     else:
-        atol = max(WIDEST * largest, WIDEST_PERCENT if largest > 10 else 0)
+        atol = WIDEST_SHARE if counted else WIDEST * largest
     limits = {"rtol": WIDEST, "atol": atol}
     wide = {name: limit for name, limit in limits.items() if given.get(name, 0) > limit}
     return ", ".join(f"{name} {given[name]:g} is above {limit:g}" for name, limit in wide.items()) or None

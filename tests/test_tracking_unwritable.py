@@ -66,6 +66,7 @@ def test_a_run_that_explodes_ends_as_it_does_without_a_logger(tmp_path):
     said = []
     huge = {"loss": nn.functional.mse_loss, "batches": [(1e12 * X, torch.zeros(8, 3))], "rate": 1.0}
     for logger in (None, TensorBoardLogger(tmp_path, examples=(1e12 * X, Y))):
+        torch.manual_seed(0)
         model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 3))
         with pytest.raises(FloatingPointError) as error:
             train(logger, model, **huge)
@@ -324,10 +325,10 @@ def test_a_folder_that_cannot_be_used_is_noticed_at_once(tmp_path, monkeypatch):
         with pytest.raises(ValueError, match=f"{address}: events go to a folder of this machine"):
             TensorBoardLogger(address)
 
-    def refuse(dir):
-        raise PermissionError(13, "Permission denied", str(dir))
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path.parent))
 
-    monkeypatch.setattr("tempfile.TemporaryFile", refuse)  # a read-only folder
+    monkeypatch.setattr("nnlab_helpers.tracking.logger.check_writable", refuse)  # a read-only folder
     with pytest.raises(PermissionError, match="run"):
         TensorBoardLogger(tmp_path / "run")
     assert not list(tmp_path.glob("**/events*"))
