@@ -146,12 +146,11 @@ def test_a_project_that_cannot_be_written_names_the_option(project, monkeypatch,
         (project / "pages").mkdir()
     refused = project / ("pages" if option == "--html" else "build")
 
-    def refuse(dir):
-        if Path(dir).is_relative_to(refused):
-            raise PermissionError(13, "Permission denied", str(dir))
-        return open(os.devnull, "w")
+    def refuse(path):
+        if path.is_relative_to(refused):
+            raise PermissionError(13, "Permission denied", str(path.parent))
 
-    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    monkeypatch.setattr("nnlab_helpers.files.check_writable", refuse)
     done = nnlab(*words)
     assert done.exit_code == 2
     assert f"Permission denied: '{refused}" in done.output

@@ -237,10 +237,10 @@ def test_line_endings_are_no_difference(script, newline):
 def test_a_notebook_that_cannot_be_written_is_noticed_before_it_is_executed(script, monkeypatch, capsys):
     script.write_text(HEADER + "# %%\nraise ValueError('executed')\n")
 
-    def refuse(dir):
-        raise PermissionError(13, "Permission denied", str(dir))
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path.parent))
 
-    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    monkeypatch.setattr("nnlab_helpers.pairs.building.check_writable", refuse)
     with pytest.raises(pairs.BuildError, match=r"day99_test\.ipynb cannot be written \(Permission denied\)"):
         pairs.build(script)
     assert pairs.build_all(folder=script.parents[1]) == 1

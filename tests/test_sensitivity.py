@@ -5,8 +5,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from nbval_tolerance import Tolerance, numbers_in
 from sensitivity import SLIPS, Unnoticed, compared_texts, passes, share, table, unnoticed, whole_course
 
-# Of the compared decimals, the share that could double unnoticed. To be lowered with the tolerances, to 0.05.
-MOST_DOUBLED = 0.20
+# Of the compared decimals, the share that could double unnoticed.
+MOST_DOUBLED = 0.05
 
 
 def test_few_numbers_may_double():

@@ -417,7 +417,7 @@ def gradient_check(loss_and_grads, params, X, y):
 # one to show. Random biases, too: at zero they would hide mistakes that multiply by
 # them.
 
-# %% tolerance={"rtol": 0.1}
+# %% tolerance={"rtol": 0.03}
 rng = np.random.default_rng(1)
 small = {name: rng.standard_normal(a.shape) for name, a in init_params(8, rng).items()}
 X_few, y_few = make_spiral(10, rng)  # [30, 2], [30]
@@ -472,12 +472,12 @@ def slope_errors(eps, dtype=np.float64):
     return np.median(errors, axis=0)
 
 
-# %% tolerance={"rtol": 0.2}
+# %% tolerance={"atol": 0.25, "rtol": 0.03}
 steps = np.logspace(-14, -0.5, 55)
 double = np.array([slope_errors(eps) for eps in steps])  # [55, 2]: forward, central
 single = np.array([slope_errors(eps, np.float32) for eps in steps])
 best, least = np.log10(steps[double.argmin(axis=0)]), np.log10(double.min(axis=0))
-print(f"best step, in double precision: forward 10^{best[0]:.1f}, central 10^{best[1]:.1f}")
+print(f"best step, double precision: forward 10^{best[0]:.1f}, central 10^{best[1]:.1f}")
 print(f"its error: forward 10^{least[0]:.1f}, central 10^{least[1]:.1f}")
 print(f"in single precision, central: 10^{np.log10(single[:, 1].min()):.1f} at best")
 assert double[[0, -1], 1].min() > 1e5 * double[:, 1].min(), "a valley"
@@ -578,7 +578,7 @@ plt.show()
 # we can draw thousands of points that it has never seen. Three networks, each with its
 # own points and its own first weights:
 
-# %% tolerance={"atol": 1.5}
+# %% tolerance={"rtol": 0.03}
 fresh_accuracy = []
 for seed in range(3):
     rng = np.random.default_rng(seed)
@@ -624,7 +624,7 @@ plt.show()
 # > **Predict.** After training, how much of all that pulling comes from the loudest 10 %
 # > of the points: a tenth, a third, or more than half?
 
-# %% tolerance={"rtol": 0.05}
+# %% tolerance={"rtol": 0.03}
 gave = softmax(forward(trained, X)[1])
 pull = np.abs(gave - one_hot).sum(axis=1)  # [300]
 loudest = pull.argsort()[::-1][:30]

@@ -279,7 +279,7 @@ def score(model, x, y):
 # > **Predict.** Put the four in order, from the best to the worst. How large is the difference between first and last:
 # > a few points, or everything?
 
-# %% tolerance={"atol": 4, "rtol": 0.2}
+# %% tolerance={"rtol": 0.03}
 y = digits.labels[splits.train].to(device)  # [3000]
 val_images = digits.images[splits.val].to(device)  # [2000, 1, 28, 28]
 val_y = digits.labels[splits.val].to(device)  # [2000]
@@ -315,7 +315,7 @@ assert late["standardised"] < min(late["0 to 1"], late["-1 to 1"])
 # > **Predict.** Which helps "0 to 1" more, subtracting the mean or dividing by the deviation? And does it help "-1 to
 # > 1" to subtract its mean?
 
-# %% tolerance={"atol": 4, "rtol": 0.1}
+# %% tolerance={"rtol": 0.03}
 steps = {
     "0 to 1, centred": lambda images: images.float() / 255 - mean,
     "0 to 1, spread": lambda images: images.float() / 255 / std,
@@ -342,7 +342,7 @@ assert mean_of["-1 to 1, centred"] > mean_of["-1 to 1"] + 0.01
 # weights far away. *The usual rates are meant for inputs of the usual size.* What is left of the network can be
 # counted:
 
-# %% tolerance={"atol": 15, "rtol": 0.2}
+# %% tolerance={"rtol": 0.03}
 def dead_share(model, x):
     """Share of hidden units that answer 0 to every image in x."""
     hidden = model[:3](x)  # [N, 64], after the ReLU
@@ -604,7 +604,7 @@ assert all((rows[name] != five).any() for name in kinds)
 # > **Predict.** One network sees 3,000 digits as they are; a second sees them shifted by up to two pixels, anew in
 # > every epoch. Who is better on plain validation digits after five epochs? And on shifted ones?
 
-# %% tolerance={"atol": 3, "rtol": 0.1}
+# %% tolerance={"rtol": 0.03}
 train_x = normalize(train_images.float() / 255)
 val_x = normalize(val_images.float() / 255)
 black = normalize(torch.tensor(0.0)).item()  # what comes in at the edge
@@ -642,7 +642,7 @@ show_images(both, ["", "", "", "", "", ""] + ["?"] * 6, columns=6,
             title="In the mirror: a 2 that is none, a 3 that might be a 5")
 plt.show()
 
-# %% tolerance={"atol": 5, "rtol": 0.2}
+# %% tolerance={"rtol": 0.03}
 mirrored_x = val_x.flip(-1)  # the last dimension: left and right
 with torch.no_grad():
     hits = torch.stack([net(mirrored_x).argmax(dim=1) == val_y for net in models])
@@ -663,7 +663,7 @@ assert per_class[[2, 4, 6, 8, 9]].min() > 0.4
 #
 # A network that meets mirrored digits in training should cope with them. But what does it pay?
 
-# %% tolerance={"atol": 3, "rtol": 0.1}
+# %% tolerance={"rtol": 0.03}
 def flip_half(x):
     """Mirror each image with probability one half."""
     chosen = torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5
@@ -752,7 +752,7 @@ assert not torch.equal(val_set[0][0], val_set[0][0])
 # transform. The second assignment overwrote the first. The cure is two data sets that share the images in memory and
 # nothing else:
 
-# %% tolerance={"atol": 5, "rtol": 0.2}
+# %% tolerance={"rtol": 0.03}
 broken = measure(models[0], val_set)
 own = Pictures(digits.images, digits.labels, plain)
 mended_set = Subset(own, splits.val[:500].tolist())
@@ -798,7 +798,7 @@ check("day05.train_and_val", train_and_val)
 # > **Predict.** What is the training loss after three epochs on digits whose labels were shuffled? (Guessing evenly
 # > among three classes cost $\ln 3 \approx 1.10$ on day 2. And among ten?)
 
-# %% tolerance={"atol": 4, "rtol": 0.15}
+# %% tolerance={"rtol": 0.03}
 slipped_y = y[torch.randperm(len(y), generator=generator).to(device)]
 slipped, slipped_losses = train_small(train_x, slipped_y, epochs=3)
 sound, sound_losses = train_small(train_x, y, epochs=3)
@@ -838,7 +838,7 @@ plt.show()
 # > **Predict.** At which size does accuracy begin to suffer? And what does each cost? (Cost here: the number of weights
 # > in the first layer.)
 
-# %% tolerance={"atol": 4, "rtol": 0.1}
+# %% tolerance={"rtol": 0.03}
 chosen = digits.take(torch.cat([splits.train, splits.val]))
 by_size = {}
 for size in sizes:

@@ -273,7 +273,7 @@ def evaluate(model, loader):
 # > **Predict.** After one epoch, which is one pass over 55,000 digits, how many in a hundred unseen ones will it read
 # > correctly? And after five?
 
-# %% tolerance={"atol": 0.6, "rtol": 0.3}
+# %% tolerance={"rtol": 0.12}
 optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
 history = []
 print("epoch   loss train / validation   accuracy train / validation")
@@ -379,7 +379,7 @@ check("day06.repaired_loop", repaired_loop)
 # 10,000 digits is itself uncertain: if the true accuracy is $a$, its standard error is $\sqrt{a(1-a)/10000}$,
 # and of a hundred such shares about 95 lie within two standard errors of the truth.
 
-# %% tolerance={"atol": 0.6, "rtol": 0.2}
+# %% tolerance={"rtol": 0.03}
 test_loader = TensorLoader(test_digits, batch_size=1_000, **common)
 test_loss, test_accuracy = evaluate(model, test_loader)
 error = math.sqrt(test_accuracy * (1 - test_accuracy) / len(test_digits))
@@ -414,7 +414,7 @@ assert matrix.diagonal().sum() == (guess == test_digits.labels).sum()
 plot_confusion(matrix, title="Few pairs hold most of the mistakes")
 plt.show()
 
-# %% tolerance={"atol": 8, "rtol": 0.3}
+# %% tolerance={"rtol": 0.15}
 mistakes = matrix.clone().fill_diagonal_(0)
 share = mistakes.flatten().sort(descending=True).values[:18].sum() / mistakes.sum()
 scattered = torch.bincount(torch.randint(90, (int(mistakes.sum()),)), minlength=90)
@@ -438,7 +438,7 @@ for title, some in tens.items():
     show_images(test_digits.images[some], captions, columns=10, title=title)
     plt.show()
 
-# %% tolerance={"atol": 15, "rtol": 0.5}
+# %% tolerance={"rtol": 0.25}
 sure = (confidence[wrong] > 0.9).float().mean().item()
 print(f"made with over 90 % confidence: {sure:.1%} of its mistakes")
 assert sure > 0.1, "the claim below no longer holds"
@@ -516,7 +516,7 @@ with tempfile.TemporaryDirectory() as folder:
 # > **Predict.** Adam's first steps are as long as the learning rate, whatever the gradient. The weights of the first
 # > layer start within about ±0.04. What will a rate of 0.1 do to them?
 
-# %% tolerance={"atol": 2.0, "rtol": 0.6}
+# %% tolerance={"rtol": 0.15}
 seed_everything(0)
 hasty = make_mlp().to(device)
 first_weights = hasty[1].weight.detach()
@@ -605,7 +605,7 @@ ax_accuracy.set(xlabel="epoch", ylabel="accuracy (%)", title="... accuracy does 
 label_lines(ax_loss)
 plt.show()
 
-# %% tolerance={"atol": 0.5, "rtol": 0.35}
+# %% tolerance={"rtol": 0.08}
 lowest, best_epoch = runs[:, :, 1].min(dim=1)  # per seed
 last = runs[:, -1, 1]
 for seed in range(3):
@@ -645,7 +645,7 @@ while waited < patience:
         best_weights = copy.deepcopy(careful.state_dict())
 _ = careful.load_state_dict(best_weights)
 
-# %% tolerance={"atol": 0.05, "rtol": 0.25}
+# %% tolerance={"rtol": 0.03}
 final_loss, _ = evaluate(careful, unseen)
 print(f"validation loss {final_loss:.2f} with the best weights back,"
       f" {last[0]:.2f} after all 20 epochs")

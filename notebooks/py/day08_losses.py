@@ -664,7 +664,7 @@ for loss in (mse, bce, ce):
         [[accuracy(model, val_x, val_y) for _, model in row] for row in runs]
     )  # [seeds, rates]
 
-# %% tolerance={"atol": 4, "rtol": 0.3}
+# %% tolerance={"rtol": 0.03}
 means = pd.DataFrame({name: runs.mean(dim=0).mul(100).tolist()
                       for name, runs in val_runs.items()}, index=RATES)
 means.index.name = "rate"
@@ -693,7 +693,7 @@ plt.show()
 # What went wrong with squared error there? Look for ReLUs that answer zero to every validation image: the dead units of
 # day 3.
 
-# %% tolerance={"atol": 0.15, "rtol": 0.2}
+# %% tolerance={"rtol": 0.03}
 def dead_share(model):
     """Share of the hidden units that are zero for every validation image."""
     hidden = []
@@ -717,7 +717,7 @@ assert dead["mse"] > dead["bce"] + 0.2 and min(dead["bce"], dead["ce"]) > 0.05
 #
 # A fairer question: each loss at *its own* best rate, chosen on the validation digits and reported on others.
 
-# %% tolerance={"atol": 2, "rtol": 0.2}
+# %% tolerance={"rtol": 0.03}
 rows = []
 for name, runs in val_runs.items():
     best = runs.mean(dim=0).argmax().item()
@@ -736,7 +736,7 @@ report.round(1)
 # one may lie beyond. So choose a loss for what its numbers *mean*. Cross-entropy's are probabilities of
 # one out of ten. Ten sigmoids need not add up to 1, and the raw outputs of squared error are no probabilities at all:
 
-# %% tolerance={"atol": 0.15, "rtol": 0.3}
+# %% tolerance={"rtol": 0.03}
 with torch.no_grad():
     sums = models["bce"][0][1](test_x).sigmoid().sum(dim=1)
     raw = models["mse"][0][0](test_x)
@@ -770,7 +770,7 @@ def judge(model):
 with_smoothing = torch.tensor([judge(train(smooth_ce, 0.003, s)[1]) for s in SEEDS])
 without = torch.tensor([judge(row[1]) for row in models["ce"]])  # both [seeds, 3]
 
-# %% tolerance={"atol": 0.05, "rtol": 0.1}
+# %% tolerance={"rtol": 0.03}
 for name, runs in (("one-hot", without), ("smoothed", with_smoothing)):
     columns = [f"{c.mean():.3f} ({c.min():.3f} to {c.max():.3f})" for c in runs.T]
     print(f"{name:9} accuracy {columns[0]}   confidence {columns[1]}\n"
@@ -865,7 +865,7 @@ assert (curves_once[:, -1] < 0.3).all()
 plt.show()
 
 
-# %% tolerance={"atol": 12, "rtol": 0.2}
+# %% tolerance={"rtol": 0.03}
 def per_digit(model):
     """Share that `model` reads of the test images of each digit, [10]."""
     return torch.tensor([

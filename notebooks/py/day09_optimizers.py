@@ -443,7 +443,7 @@ def turned_ravine(w):
 turned_start = -turn(turn(turn(START)))  # three turns and half a circle: one back
 assert torch.allclose(turn(turned_start), START)
 
-# %% tolerance={"rtol": 0.2}
+# %% tolerance={"rtol": 0.03}
 RULES = {"SGD": sgd, "momentum": momentum, "Nesterov": nesterov,
          "RMSProp": rmsprop, "Adam": adam}
 straight = {name: race(rule) for name, rule in RULES.items()}
@@ -587,7 +587,7 @@ sgd_losses = {rate: final_loss(torch.optim.SGD, rate) for rate in (0.03, 0.3, 3.
 fused_adam = partial(torch.optim.Adam, fused=True)  # the same step, computed faster
 adam_losses = {rate: final_loss(fused_adam, rate) for rate in (3e-4, 3e-3, 3e-2)}
 
-# %% tolerance={"rtol": 0.3}
+# %% tolerance={"rtol": 0.25}
 best = {}
 for name, losses in (("SGD", sgd_losses), ("Adam", adam_losses)):
     for rate, loss in losses.items():
@@ -635,7 +635,7 @@ ax_accuracy.set_title("a tuned SGD catches up")
 label_lines(ax_accuracy)
 plt.show()
 
-# %% tolerance={"rtol": 0.3}
+# %% tolerance={"rtol": 0.08}
 for name in entries:
     for epoch in (1, 5):
         runs = 100 * accuracy[name][:, epoch - 1]
@@ -723,7 +723,7 @@ def decay_of(rule, steps=300, rate=0.01, decay=0.1):
 
 left_by = {"Adam with L2": decay_of(adam_l2), "AdamW": decay_of(adamw)}
 
-# %% tolerance={"atol": 0.03}
+# %% tolerance={"rtol": 0.03}
 for name, means in left_by.items():
     print(f"{name:12}", [round(v, 2) for v in means[:, -1].tolist()])
 alone = (1 - 0.01 * 0.1) ** 300
@@ -828,7 +828,7 @@ def forgetful(rule):
 # > **Predict.** What is momentum without a memory? And Adam: where does it go, and does it arrive? Remember how long its first
 # > step is.
 
-# %% tolerance={"rtol": 0.1}
+# %% tolerance={"rtol": 0.03}
 rate, steps = straight["Adam"][1], 300
 sound, forgets = (
     walk(rule, ravine, START, [rate], steps)[0] for rule in (adam, forgetful(adam))

@@ -239,7 +239,7 @@ class Curves:
                 self.writer.add_scalar(tag, value, event.epoch)
 
 
-# %% tolerance={"atol": 0.02, "rtol": 0.25}
+# %% tolerance={"rtol": 0.03}
 with SummaryWriter(str(logs / "curves")) as writer:
     _, history = train([Curves(writer)], epochs=6)
 events = read(logs / "curves")
@@ -264,7 +264,7 @@ ax.set_title("One batch is noisy, a thousand digits are not")
 label_lines(ax)
 plt.show()
 
-# %% tolerance={"rtol": 0.6}
+# %% tolerance={"rtol": 0.03}
 batch_curve = np.array([e.value for e in events.Scalars("loss/update")])[12:]
 val_curve = np.array(written)[2:]  # both from epoch 3 on
 jitter, drift = np.abs(np.diff(batch_curve)).mean(), np.abs(np.diff(val_curve)).mean()
@@ -324,7 +324,7 @@ check("day11.both_losses", both_losses)
 # > **Predict.** Take a batch loss that starts at about 2 and falls. With $w = 0.9$, what does this average show for
 # > the first three points: about 2, something higher, or something much lower?
 
-# %% tolerance={"rtol": 0.3}
+# %% tolerance={"rtol": 0.03}
 noisy = np.array([e.value for e in events.Scalars("loss/update")])
 average, averages = 0.0, []
 for x in noisy:
@@ -393,7 +393,7 @@ class Histograms:
 # From the beginning of this lesson: two patients whose loss does not fall. `too_slow` has a learning rate of a
 # millionth. In `all_dead` the first layer's biases start at -30, so that its ReLUs give zero for every digit.
 
-# %% tolerance={"rtol": 0.05}
+# %% tolerance={"rtol": 0.03}
 def kill_first_layer(model):
     """Set the biases of the first layer so low that its units never respond."""
     nn.init.constant_(model[1].bias, -30.0)
@@ -412,7 +412,7 @@ for name, treatment in PATIENTS.items():
 #
 # > **Predict.** In which of the two are gradients exactly zero? In all three matrices, or only in some?
 
-# %% tolerance={"rtol": 0.6}
+# %% tolerance={"rtol": 0.03}
 LAYERS = {"first": "1.weight", "second": "3.weight", "third": "5.weight"}
 largest = {}
 for name in PATIENTS:
@@ -586,7 +586,7 @@ assert recall[0] == 1.0 and abs(precision[0] - share) < 1e-6
 # every PR curve, however bad or good the network. What tells networks apart is how long the curve stays up on its way
 # there.
 
-# %% tolerance={"rtol": 0.15}
+# %% tolerance={"rtol": 0.03}
 fig, ax = plt.subplots(figsize=(7, 3.4))
 found = {}
 for epoch, colour in ((1, PALETTE[1]), (6, PALETTE[0])):
@@ -640,7 +640,7 @@ print(*[file.as_posix() for file in files], sep="\n")
 # > **Predict.** The same 300 digits before and after training. Is the untrained cloud a single fog, or has it groups
 # > too?
 
-# %% tolerance={"rtol": 0.4}
+# %% tolerance={"rtol": 0.03}
 few_y = val_y[:300].cpu()
 clouds = {}
 for epoch, name in (("00000", "before training"), ("00006", "after training")):
@@ -703,7 +703,7 @@ for rate in RATES:
             train(hooks, seed=seed, rate=rate, epochs=2)
 print(len(list((logs / "rates").iterdir())), "runs")
 
-# %% tolerance={"rtol": 0.3}
+# %% tolerance={"rtol": 0.2}
 results = np.array([
     [read(logs / "rates" / f"rate={rate},seed={seed}").Scalars("best/val_loss")[0].value
      for seed in range(3)] for rate in RATES

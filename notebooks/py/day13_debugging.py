@@ -126,7 +126,7 @@ def train(model, loader, optimizer, epochs, loss_of=None):
     return history
 
 
-# %% tolerance={"atol": 0.05, "rtol": 0.3}
+# %% tolerance={"rtol": 0.03}
 RATE, BATCH, EPOCHS = 0.1, 50, 12
 
 
@@ -172,7 +172,7 @@ assert abs(first_loss - math.log(10)) < 0.1
 # > **Predict.** We do it twice: with the labels as they are, and with the 50 labels dealt out anew at random, once and
 # > for all. After 100 steps, what is the loss of the second? Near 0, near $\log 10$, or in the middle?
 
-# %% tolerance={"atol": 0.05, "rtol": 0.6}
+# %% tolerance={"rtol": 0.03}
 def one_batch(y50, seed, steps=100):
     """The loss after `steps` steps on the first 50 digits with labels `y50`."""
     model = make_net(seed)
@@ -196,7 +196,7 @@ assert sum(p.numel() for p in healthy.parameters()) > 50 * 1_000
 # **Third: gradients, layer by layer.** After one `backward`, the norm (the length) of each layer's gradient. You look for
 # a layer that stands out: zero, not there at all, or thousands of times its neighbour.
 
-# %% tolerance={"rtol": 0.1}
+# %% tolerance={"rtol": 0.03}
 def linear_layers(model):
     return [layer for layer in model if isinstance(layer, nn.Linear)]
 
@@ -242,7 +242,7 @@ def watch_updates(model):
 # > **Predict.** The same network at our rate, at a tenth of it, and at ten times it. In the *first* step the ratios must
 # > differ by factors of ten. Twelve steps later: by more than that, by less, or by as much?
 
-# %% tolerance={"rtol": 0.8}
+# %% tolerance={"rtol": 0.03}
 FACTORS = {"a tenth of it": 0.1, "our rate": 1.0, "ten times": 10.0}
 ratios = {name: [] for name in FACTORS}
 for name, factor in FACTORS.items():
@@ -411,7 +411,7 @@ plt.show()
 #
 # > **Predict.** Which of the six fail the first test, the loss before the first step?
 
-# %% tolerance={"atol": 4.0, "rtol": 0.3}
+# %% tolerance={"atol": 4.0, "rtol": 0.03}
 def told(loss):
     return f"{loss:.2f}" if loss < 1.4 else "over 1.4"
 
@@ -440,7 +440,7 @@ assert all(abs(first - math.log(10)) < 0.1 for first in firsts.values())
 # G prepares the inputs, H makes the two loaders, I divides the digits. We train on what G has prepared, and look at the
 # numbers that it feeds.
 
-# %% tolerance={"atol": 4.0, "rtol": 0.3}
+# %% tolerance={"rtol": 0.25}
 def trained(x, y, seed=0, epochs=EPOCHS):
     """A new network, trained in the healthy way on x and y."""
     model = make_net(seed)
@@ -473,7 +473,7 @@ plt.show()
 # For I we train on its training part, and measure on that, on its validation part, and on the 2,000 fresh digits that took
 # no part in anything. Three seeds.
 
-# %% tolerance={"rtol": 0.04}
+# %% tolerance={"rtol": 0.03}
 all_x, all_y = torch.cat([x, val_x]), torch.cat([y, val_y])
 share = {"healthy": [], "patient I": []}
 for seed in range(3):

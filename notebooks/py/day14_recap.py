@@ -188,7 +188,7 @@ print("network 3 of 5 is the network that fit trains alone")
 # > **Predict.** Five networks of one recipe: the same digits, the same rate, another seed each. They judge the same
 # > 2,000 digits. How many points lie between the best and the worst of them?
 
-# %% tolerance={"atol": 1.5, "rtol": 0.05}
+# %% tolerance={"rtol": 0.03}
 mlp = accuracy(baseline)  # [5]
 print("each seed:", "  ".join(f"{a:.1f}" for a in mlp.tolist()), " % right")
 print(f"best minus worst: {mlp.max() - mlp.min():.1f} points")
@@ -289,7 +289,7 @@ def record(day, finding, values, unit, *, above=None, below=None):
     return row
 
 
-# %% tolerance={"atol": 2.0, "rtol": 0.1}
+# %% tolerance={"rtol": 0.03}
 row = record("6", "An MLP reads new digits after two passes over 2,000", mlp,
              "% right", above=80)
 assert row["verdict"] == "stands"
@@ -302,7 +302,7 @@ assert row["verdict"] == "stands"
 # which is what lets a small machine train with a large batch. We record the size of the error in powers of ten, so −6
 # is a millionth.
 
-# %% tolerance={"atol": 1.5}
+# %% tolerance={"atol": 1.0, "rtol": 0.03}
 def adding_up(seed):
     """log10 of the relative error of a gradient gathered from three parts."""
     seed_everything(seed)
@@ -367,7 +367,7 @@ def gradient_check(seed, x, y):
     return math.log10(np.linalg.norm(a - b) / (np.linalg.norm(a) + np.linalg.norm(b)))
 
 
-# %% tolerance={"atol": 1.5}
+# %% tolerance={"rtol": 0.03}
 tiny = F.avg_pool2d(raw["train"][:20].view(-1, 1, 16, 16), 2)  # [20, 1, 8, 8]
 tiny, tiny_y = tiny.flatten(1).cpu().double().numpy(), y["train"][:20].cpu().numpy()
 row = record("2", "A gradient by hand passes the check",
@@ -393,7 +393,7 @@ check("day14.first_loss", first_loss)
 # > **Predict.** Sigmoid: at best a quarter passes each of the nine layers in between. Tanh: at best everything. Write
 # > down both powers before you run the cell.
 
-# %% tolerance={"atol": 0.4, "rtol": 0.05}
+# %% tolerance={"rtol": 0.03}
 def gradient_by_depth(bend, seed, depth=10, width=48):
     """Norm of the gradient at the pre-activations of each hidden layer: [depth]."""
     lot = torch.Generator().manual_seed(seed)
@@ -426,7 +426,7 @@ assert row["verdict"] == "stands" and left["tanh"].min() > -1
 # Day 4 kept a diary: in training, batch normalisation measures the batch, and so a digit's answer depends on who sits
 # next to it. We ask for the same digit twice, with other neighbours.
 
-# %% tolerance={"atol": 0.4, "rtol": 0.2}
+# %% tolerance={"rtol": 0.03}
 def neighbours_matter(seed, training):
     """Largest change of a digit's logits when the 49 others in its batch change."""
     seed_everything(seed)
@@ -450,7 +450,7 @@ assert row["verdict"] == "stands"
 # > **Predict.** One pass, SGD at rate 0.05, five seeds each. Will standardised pixels be ahead of pixels from 0 to 1,
 # > and by how many points?
 
-# %% tolerance={"atol": 2.5, "rtol": 0.1}
+# %% tolerance={"rtol": 0.03}
 plain, _ = train_many(sgd(0.05), epochs=1, digits=raw["train"])
 unscaled = accuracy(plain, drawers=raw)
 scaled = accuracy(train_many(sgd(0.05), epochs=1)[0])
@@ -487,7 +487,7 @@ def train_lenet(seed):
 # %% [markdown]
 # > **Predict.** How many points is LeNet ahead? And how wide will the interval be, from three differences?
 
-# %% tolerance={"atol": 2.5, "rtol": 0.2}
+# %% tolerance={"rtol": 0.25}
 both = LeNet(image_size=28), MLP(784, (55,), 10)
 sizes = [count_parameters(model) for model in both]
 print(f"LeNet {sizes[0]:,} parameters, MLP {sizes[1]:,}")
@@ -550,7 +550,7 @@ for rate in RATES:
     networks, curves[rate] = train_many(sgd(rate))  # losses [5, 80]
     sweep[rate] = accuracy(networks)
 
-# %% tolerance={"atol": 2.5, "rtol": 0.2}
+# %% tolerance={"rtol": 0.03}
 by_squares = accuracy(train_many(sgd(0.1), loss=squared)[0])
 row = record("8", "Cross-entropy is ahead of squared error at rate 0.1",
              sweep[0.1] - by_squares, "points", above=0)
@@ -562,7 +562,7 @@ assert row["verdict"] == "stands"
 # > **Predict.** Two passes, five seeds. SGD gets a rate of 0.01, at which many examples start, Adam its 0.002. How many
 # > points is Adam ahead?
 
-# %% tolerance={"atol": 2.0, "rtol": 0.1}
+# %% tolerance={"rtol": 0.03}
 slow = sweep[0.01]
 first_lead = record("9", "Adam is far ahead of SGD", mlp - slow, "points", above=5)
 assert first_lead["verdict"] == "stands"
@@ -570,7 +570,7 @@ assert first_lead["verdict"] == "stands"
 # %% [markdown]
 # **What happened.** A lead that nobody could call noise. It will be back before the end of the day.
 
-# %% tolerance={"atol": 4.0, "rtol": 0.3}
+# %% tolerance={"rtol": 0.03}
 cost = sweep[0.1] - torch.maximum(sweep[0.01], sweep[1.0])  # the lesser of the two
 row = record("10", "A rate ten times too low or too high costs much", cost,
              "points", above=5)
@@ -687,7 +687,7 @@ assert row["verdict"] == "stands" and row["high"] == 0
 # > **Predict.** On average it reads between eight and nine new digits in ten. Which probability does it give its
 # > answers, on average?
 
-# %% tolerance={"atol": 2.0, "rtol": 0.15}
+# %% tolerance={"rtol": 0.03}
 by_heart, losses = train_many(adam(4e-3), epochs=25, count=500)
 with torch.no_grad():
     confidence, guess = by_heart(x["judge"]).softmax(-1).max(-1)  # each [5, 2000]
@@ -723,7 +723,7 @@ check("day14.mean_of_batches", mean_of_batches)
 # Day 13 ended with a checklist, and its best line is: *overfit one batch*. A sound network learns 50 digits by heart in
 # no time. One with a fault often cannot. The patient here applies softmax twice.
 
-# %% tolerance={"atol": 0.3, "rtol": 0.2}
+# %% tolerance={"rtol": 0.03}
 def twice(logits, y):
     """The planted fault: cross-entropy brings a softmax of its own."""
     return surprise(logits.softmax(1), y)
@@ -785,7 +785,7 @@ tuned = {"Adam": at_best_rate(adam, (0.004, 0.008)),
          "SGD": at_best_rate(sgd, (0.1, 0.2)),
          "SGD with momentum": at_best_rate(with_momentum, (0.01, 0.02))}
 
-# %% tolerance={"atol": 1.8, "rtol": 0.1}
+# %% tolerance={"atol": 0.25, "rtol": 0.03}
 leads = {"SGD at 0.01": mlp - slow, "SGD, rate chosen": tuned["Adam"] - tuned["SGD"],
          "with momentum too": tuned["Adam"] - tuned["SGD with momentum"]}
 for name, lead in leads.items():
@@ -821,7 +821,7 @@ plt.show()
 # two it is the kinder to Adam. What falls is the sentence with "may choose" in it. Beside the old one we write
 # *weakens*, the one verdict of today that is not computed.
 
-# %% tolerance={"atol": 1.8, "rtol": 0.1}
+# %% tolerance={"atol": 0.25, "rtol": 0.03}
 harder = record("9, harder", "Adam is far ahead when both may choose their rate",
                 leads["with momentum too"], "points", above=5)
 assert harder["verdict"] == "falls" and harder["high"] < first_lead["low"]
@@ -837,7 +837,7 @@ first_lead["verdict"] = "weakens"
 # > **Predict.** In the test set that chose it, a winner is some points ahead of the average of the twenty. How much of
 # > that lead does it keep on fresh digits: all, half, nothing?
 
-# %% tolerance={"atol": 0.8, "rtol": 0.25}
+# %% tolerance={"rtol": 0.03}
 crowd, _ = train_many(adam(4e-3), seeds=range(20), epochs=1)
 with torch.no_grad():
     right = {part: (crowd(x[part]).argmax(-1) == y[part]).float().cpu() * 100
@@ -861,7 +861,7 @@ ax.set(xlim=(-0.4, 1.4), ylabel="lead of the winner (points)")
 ax.set_title("A winner leaves much of its lead behind")
 plt.show()
 
-# %% tolerance={"atol": 0.8, "rtol": 0.25}
+# %% tolerance={"rtol": 0.03}
 row = record("14", "The best of twenty loses on fresh digits",
              lead_where_chosen - lead_on_fresh, "points", above=0)
 assert row["verdict"] == "stands"
@@ -894,7 +894,7 @@ check("day14.chosen_run", chosen_run)
 #
 # Nobody typed these numbers.
 
-# %% tolerance={"atol": 4.0, "rtol": 0.3}
+# %% tolerance={"rtol": 0.25}
 lines = ["| day | finding | expected | mean and 95 % interval | runs | verdict |",
          "|---|---|---|---|---|---|"]
 for row in sorted(findings, key=lambda row: int(row["day"].split(",")[0])):

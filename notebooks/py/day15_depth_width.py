@@ -192,7 +192,7 @@ def tiny_sweep(run, grid, seeds):
     return pd.DataFrame(rows)
 
 
-# %% tolerance={"atol": 2.5}
+# %% tolerance={"rtol": 0.03}
 two_widths = {"width": [8, 32], "digits": [1_000]}
 ours = tiny_sweep(run_width, two_widths, seeds=range(4))
 print(ours.round(1).to_string(index=False))
@@ -201,7 +201,7 @@ print(ours.round(1).to_string(index=False))
 # Which choice is better, and by how much? Day 14 had the method: runs of the same seed are a pair, and we look at the
 # differences. Seeds as rows, widths as columns, subtract:
 
-# %% tolerance={"atol": 2.5, "rtol": 0.1}
+# %% tolerance={"atol": 0.25, "rtol": 0.03}
 by_seed = ours.pivot(index="seed", columns="width", values="validation")
 gain = by_seed[32] - by_seed[8]  # a difference for each seed
 T95 = 3.182  # Student's factor for four differences
@@ -306,7 +306,7 @@ fig.suptitle("Wider is not worse, even when all is known by heart",
              fontweight="bold", x=0.01, ha="left")
 plt.show()
 
-# %% tolerance={"atol": 3.5, "rtol": 0.1}
+# %% tolerance={"rtol": 0.03}
 table = shapes.groupby(["digits", "width"])[["training", "validation"]].mean()
 table["gap"] = table["training"] - table["validation"]
 print(table.round(1).to_string())
@@ -328,7 +328,7 @@ for digits in (100, 1_000):
 #
 # What does help? The effects answer, with 32 units and 100 digits as the baseline:
 
-# %% tolerance={"atol": 4, "rtol": 0.15}
+# %% tolerance={"atol": 0.25, "rtol": 0.03}
 base = {"width": 32, "digits": 100}
 which = effects(shapes, "validation", baseline=base)
 print(which.drop(columns="baseline").round(1).to_string(index=False))
@@ -343,7 +343,7 @@ assert which["low"].iloc[-1] > 0 and difference["width", 2] < -20
 # (Read a row as "256 units, not 32".) One warning about such a picture. The effect of the digits is an average over the
 # four widths. Take it apart:
 
-# %% tolerance={"atol": 5, "rtol": 0.2}
+# %% tolerance={"rtol": 0.03}
 few, many = (part for _, part in shapes.groupby("digits"))
 more = runs(many, "validation", "width") - runs(few, "validation", "width")
 for width, gain in zip(widths["width"], more.T, strict=True):
@@ -421,7 +421,7 @@ depths, cache = [1, 2, 4, 8], cache_folder("day15_depth")
 grid = {"depth": depths, "steps": [100]}
 deep = sweep(run_depth, grid, seeds=range(6), cache=cache, n_jobs=1)
 
-# %% tolerance={"atol": 5, "rtol": 0.3}
+# %% tolerance={"atol": 4.0, "rtol": 0.03}
 print(deep.groupby("depth")[["training", "validation"]].mean().round(1))
 by_depth = effects(deep, "validation", baseline={"depth": 1})
 shown = ["factor", "level", "difference", "low", "high"]
@@ -460,7 +460,7 @@ plt.show()
 #
 # > **Predict.** Does the deep network catch up on its training digits? On new ones?
 
-# %% tolerance={"atol": 4, "rtol": 0.3}
+# %% tolerance={"rtol": 0.05}
 slow = {"depth": [8], "steps": [200]}
 patient = sweep(run_depth, slow, seeds=range(6), cache=cache, n_jobs=1)
 shallow = deep[deep["depth"] == 1].reset_index(drop=True)
@@ -614,7 +614,7 @@ middles = [1, 2, 4, 8, 64]
 squeezed_runs = sweep(run_middle, {"middle": middles}, seeds=range(3),
                       cache=cache_folder("day15_middle"), n_jobs=1)
 
-# %% tolerance={"atol": 8, "rtol": 0.3}
+# %% tolerance={"atol": 0.5, "rtol": 0.25}
 means = squeezed_runs.groupby("middle")[["training", "validation"]].mean()
 means["gap"] = means["training"] - means["validation"]
 print(means.round(1))
@@ -788,7 +788,7 @@ fig.suptitle("On the way in the digits become alike;"
              fontweight="bold", fontsize=11, x=0.01, ha="left")
 plt.show()
 
-# %% tolerance={"rtol": 0.3}
+# %% tolerance={"rtol": 0.03}
 size, differ, gradient = inside[:, :, [0, 19]].unbind(dim=1)  # each [3, 2]
 kept = (differ[:, 1] / differ[:, 0]) ** (1 / 19)
 print(f"each layer keeps {kept.mean():.2f} of the difference between digits")

@@ -155,7 +155,7 @@ KINDS = {"true labels": 0.0, "30 % by lot": 0.3, "all by lot": 1.0}
 curves = {name: torch.tensor([by_heart(seed, share) for seed in range(3)])
           for name, share in KINDS.items()}  # each [3 seeds, 3 columns, 30 epochs]
 
-# %% tolerance={"atol": 3.0, "rtol": 0.05}
+# %% tolerance={"atol": 0.8, "rtol": 0.03}
 known, read = ({name: 100 * runs[:, column, -1] for name, runs in curves.items()}
                for column in (0, 1))  # each [3 seeds]
 for name in KINDS:
@@ -308,7 +308,7 @@ def after_ten(optimizer, price=0.0):
 # %% [markdown]
 # > **Predict.** How far apart are the two ends: for SGD, and for Adam?
 
-# %% tolerance={"rtol": 0.2}
+# %% tolerance={"rtol": 0.03}
 for name, plain, decaying, rate in (
     ("SGD", torch.optim.SGD, torch.optim.SGD, 0.1),
     ("Adam", torch.optim.Adam, torch.optim.AdamW, 5e-3),
@@ -394,7 +394,7 @@ for name, optimizer in PRICES.items():
     learn(model, optimizer(model), *draw(0, by_lot=0.3), seed=0)
     first_layers[name] = next(model.parameters()).detach().cpu()  # [256, 196]
 
-# %% tolerance={"atol": 2.0, "rtol": 0.15}
+# %% tolerance={"atol": 0.25, "rtol": 0.03}
 share = {}
 for name, weights in first_layers.items():
     share[name] = 100 * (weights.abs() < 1e-3).float().mean().item()
@@ -435,7 +435,7 @@ fig.colorbar(image, ax=axes, label="norm of its weights")
 fig.suptitle("A price drains the pixels that no digit uses", weight="bold")
 plt.show()
 
-# %% tolerance={"atol": 0.05, "rtol": 0.1}
+# %% tolerance={"rtol": 0.03}
 silent = (draw(0)[0] == 0).all(dim=0).cpu()  # black in all 300 digits
 for name, weights in first_layers.items():
     norms = weights.norm(dim=0)
@@ -477,7 +477,7 @@ class Dropout(nn.Module):
 # > **Predict.** Ours and PyTorch's draw different lots. Given the *same* mask, do they agree exactly? And a unit that
 # > says 1 goes through dropout of 0.8: what are the mean and the standard deviation of what comes out?
 
-# %% tolerance={"atol": 0.02, "rtol": 0.02}
+# %% tolerance={"rtol": 0.03}
 ours, numbers = Dropout(0.8), torch.randn(500, 40, device=device)
 torch.manual_seed(5)
 theirs = F.dropout(numbers, 0.8)
@@ -573,7 +573,7 @@ def measure(configs, seeds=SEEDS):
 # > **Predict.** Dropout of 0, 0.5, 0.8 and 0.95, with 30 % of the labels by lot. What becomes of the share of *true*
 # > training labels that the network knows, and of the share of *wrong* ones? Which rate reads the judges best?
 
-# %% tolerance={"atol": 3.0, "rtol": 0.08}
+# %% tolerance={"rtol": 0.05}
 RATES = [0.0, 0.5, 0.8, 0.95]
 SHARES = {"true known": "own true labels", "wrong known": "own wrong labels",
           "accuracy": "judges"}
@@ -659,7 +659,7 @@ def exam(seed, passes=30):
 
 exams = torch.tensor([exam(seed) for seed in range(3)])  # [3 seeds, 4]
 
-# %% tolerance={"atol": 3.0, "rtol": 0.1}
+# %% tolerance={"rtol": 0.03}
 proper, noisy, changed, vote = exams.mean(dim=0)
 print(f"evaluation mode {proper:.1f} % right, lots left on {noisy:.1f} %")
 print(f"asked twice, {changed:.1f} % of the answers change")
@@ -677,7 +677,7 @@ assert (exams[:, 3] - exams[:, 1]).min() > 3 and abs(vote - proper) < 2.5
 #
 # > **Predict.** L2 of strength 3 is what we used. What will 30 and 100 do: to the training labels, and to the judges?
 
-# %% tolerance={"atol": 3.0, "rtol": 0.1}
+# %% tolerance={"rtol": 0.08}
 PRICED = [PLAIN | {"by_lot": 0.3, "L2": price} for price in (0.0, 3.0, 30.0, 100.0)]
 priced = measure(PRICED, seeds=range(3))
 columns = ["true known", "wrong known", "accuracy", "confidence"]
@@ -720,7 +720,7 @@ fig.suptitle("With wrong labels the accuracy turns too (dots: the best epochs)",
              weight="bold")
 plt.show()
 
-# %% tolerance={"atol": 4.0, "rtol": 0.3}
+# %% tolerance={"rtol": 0.08}
 lost = {}
 for name in ("true labels", "30 % by lot"):
     loss, right = curves[name][:, 2], 100 * curves[name][:, 1]  # each [3 seeds, 30]
@@ -808,7 +808,7 @@ draw_study("accuracy", "change of accuracy (points)",
 plt.show()
 accuracy = {quality: table(quality, "accuracy") for quality in study}
 
-# %% tolerance={"atol": 2.5, "rtol": 0.25}
+# %% tolerance={"atol": 1.0, "rtol": 0.12}
 for quality, found in accuracy.items():
     print(f"{quality}, points of accuracy:")
     print(found[["difference", "low", "high"]].round(1).to_string(header=False))
@@ -839,7 +839,7 @@ assert lots["difference"]["smoothing 0.1"] < paying.min() - 1
 #
 # How does dropout of 0.8 compare with 300 more digits, when labels are wrong? Both were measured with the same seeds.
 
-# %% tolerance={"atol": 4.0, "rtol": 0.3}
+# %% tolerance={"atol": 0.25, "rtol": 0.25}
 noisy = study["30 % by lot"]
 two = noisy[(noisy["dropout"] == 0.8) | (noisy["digits"] == 600)]
 choice = two["dropout"].map({0.8: "dropout", 0.0: "600 digits"})
@@ -867,7 +867,7 @@ draw_study("off", "change of calibration error (points)",
            "Less sure is not the same as honest")
 plt.show()
 
-# %% tolerance={"atol": 3.0, "rtol": 0.25}
+# %% tolerance={"atol": 0.25, "rtol": 0.03}
 off = {quality: table(quality, "off") for quality in study}
 chosen = {}
 for quality, frame in study.items():

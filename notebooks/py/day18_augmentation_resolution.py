@@ -268,7 +268,7 @@ def run(config, seed):
 # > **Predict.** Six changes, judged on *plain* digits, as they are. Which help, which harm, which do nothing that four
 # > seeds could show? Write down a sign for each, and a number of points for the best and the worst.
 
-# %% tolerance={"atol": 2.5, "rtol": 0.05}
+# %% tolerance={"atol": 0.25, "rtol": 0.15}
 kinds = list(KINDS)
 frame = sweep(run, {"augment": kinds}, seeds=range(4),
               cache=cache_folder("day18_augment"), n_jobs=1)
@@ -329,7 +329,7 @@ for name in ("shift", "turn 90", "noise", "erase", "flip"):
     assert name in column.idxmax() and column.max() > column["none"] + 4
     assert name in (matrix.loc[name] - matrix.loc["none"]).idxmax()
 
-# %% tolerance={"atol": 3, "rtol": 0.1}
+# %% tolerance={"atol": 0.5, "rtol": 0.2}
 for trained_with, judged_on in (("shift", "noise"), ("erase", "noise"),
                                 ("noise", "shift"), ("flip", "turn 90")):
     cross = effects(frame, f"on {judged_on}", baseline={"augment": "none"})
@@ -372,7 +372,7 @@ check("day18.erase_with_mean", erase_with_mean)
 # > **Predict.** Which digits suffer when half of the training images come mirrored? Name the one that suffers most,
 # > and what it is taken for.
 
-# %% tolerance={"atol": 6, "rtol": 0.15}
+# %% tolerance={"rtol": 0.03}
 classes = {name: torch.tensor([trained.loc[name, f"{c} as {c}"] for c in range(10)])
            for name in ("none", "flip")}
 lost = classes["none"] - classes["flip"]  # [10] points
@@ -430,7 +430,7 @@ def run_glass(config, seed):
 # > **Predict.** Same network, same flip, same 300 pictures, now behind glass. What does the flip do here: how many
 # > points, and with which sign?
 
-# %% tolerance={"atol": 2.5, "rtol": 0.1}
+# %% tolerance={"atol": 0.5, "rtol": 0.03}
 glass_frame = sweep(run_glass, {"augment": ["none", "flip"]}, seeds=range(4),
                     cache=cache_folder("day18_glass"), n_jobs=1)
 there = effects(glass_frame, "behind glass").iloc[0]
@@ -472,7 +472,7 @@ check("day18.lost_classes", lost_classes)
 #
 # > **Predict.** What becomes of the 6s and the 9s, read as they are, the right way up? And of the 0s and 1s?
 
-# %% tolerance={"atol": 8, "rtol": 0.15}
+# %% tolerance={"rtol": 0.1}
 def half_turn(x, generator):
     chosen = torch.rand(len(x), 1, 1, 1, generator=generator, device=x.device) < 0.5
     return torch.where(chosen, x.flip(-2, -1), x)
@@ -571,7 +571,7 @@ plt.show()
 # > **Predict.** Four networks: no cure, jitter, shuffle, grey. How many digits does each read when colours are as in
 # > training, and how many when any digit may have any colour? Guessing reads 10 %.
 
-# %% tolerance={"atol": 5, "rtol": 0.1}
+# %% tolerance={"rtol": 0.03}
 def run_colour(config, seed):
     rows = torch.randperm(3_000)[:300]
     tint = Normalize(0.07, 0.17)  # about the mean and deviation of these pixels
@@ -643,7 +643,7 @@ for size in (7, 10, 14, 28):
 #
 # > **Predict.** 400 digits to train on. Which of the five reads best? Is the smallest hopeless?
 
-# %% tolerance={"atol": 2.5, "rtol": 0.05}
+# %% tolerance={"atol": 0.25, "rtol": 0.03}
 BLOWN_UP = "14, blown up to 28"
 views = {7: large.resize(7), 10: large.resize(10), 14: small,
          28: large, BLOWN_UP: small.resize(28)}
@@ -666,7 +666,7 @@ for row in by_size.itertuples():
     print(f"{row.level:>18}: {row.difference:+.1f} points,"
           f" from {row.low:+.1f} to {row.high:+.1f}")
 
-# %% tolerance={"atol": 3, "rtol": 0.05}
+# %% tolerance={"rtol": 0.03}
 fig, ax = plt.subplots(figsize=(7, 3.4))
 for size in views:
     runs = sizes[sizes["size"] == size]["accuracy"]
@@ -767,7 +767,7 @@ def run_scale(config, seed):
 #
 # > **Predict.** At the common rate, who loses? And who is last when each has its own best rate?
 
-# %% tolerance={"atol": 8, "rtol": 0.15}
+# %% tolerance={"rtol": 0.05}
 RATES = dict.fromkeys(SCALES, (0.06, 0.3, 1.5)) | {"raw": (0.002, 0.01, 0.05)}
 grid = [{"scale": name, "rate": rate} for name in SCALES
         for rate in sorted({*RATES[name], 0.3})]
@@ -799,7 +799,7 @@ plt.show()
 assert means.loc["raw", 0.3]["judged"] < 25 < 60 < own.loc["raw", "judged"]
 assert means.loc["0 to 1", 1.5]["judged"] < means.loc["0 to 1", 0.3]["judged"] - 10
 
-# %% tolerance={"atol": 8, "rtol": 0.15}
+# %% tolerance={"atol": 0.5, "rtol": 0.08}
 final.attrs["factors"] = ["scale"]  # the rate belongs to the scale
 fair = effects(final, "judged", baseline={"scale": "standard"}).set_index("level")
 for name, row in fair.iterrows():

@@ -134,7 +134,7 @@ class Tower(nn.Module):
 # > **Predict.** The loss on the *training* digits, after 40 steps: which depth has the lowest, and what does the
 # > deepest tower reach? Guessing costs $\log 10 \approx 2.3$.
 
-# %% tolerance={"atol": 0.1, "rtol": 0.3}
+# %% tolerance={"rtol": 0.1}
 def run_tower(config, seed):
     return judge(train(Tower(config["depth"], config["keep"])))
 
@@ -229,7 +229,7 @@ def untrained(seed, **options):
     return Tower(18, **options).to(device)
 
 
-# %% tolerance={"rtol": 0.5}
+# %% tolerance={"rtol": 0.03}
 fig, ax = plt.subplots(figsize=(7, 3.2))
 first = {}
 for keep, name in ((1.0, "with skips"), (0.0, "plain")):
@@ -295,7 +295,7 @@ def likeness(tower, noise=0.3):
     return F.cosine_similarity(*directions, dim=1).mean().item()
 
 
-# %% tolerance={"atol": 0.12}
+# %% tolerance={"rtol": 0.03}
 alike = {}
 for keep, name in ((0.0, "plain"), (1.0, "with skips")):
     for depth in DEPTHS:
@@ -323,7 +323,7 @@ assert size.min() > 0.05, "the gradient is not lost, thanks to the normalisation
 # > **Predict.** Now `keep` is 1. At which of the three depths does the skip help most? And is the
 # > deepest tower now the best?
 
-# %% tolerance={"atol": 4, "rtol": 0.25}
+# %% tolerance={"rtol": 0.2}
 towers = sweep(run_tower, {"depth": DEPTHS, "keep": [0.0, 1.0]}, seeds=range(5),
                cache=cache, n_jobs=1, progress=False)
 gains = []
@@ -368,7 +368,7 @@ assert 2 < cost["with skips"] < 25 and cost["plain"] > 45
 # > **Predict.** Through 18 layers, how much of the skip's own path is left? Does the tower learn as with a whole skip,
 # > as without one, or in between?
 
-# %% tolerance={"atol": 8, "rtol": 0.4}
+# %% tolerance={"rtol": 0.15}
 print(f"0.5 to the power of 18: {0.5**18:.0e}")
 halves = sweep(run_tower, {"depth": [18], "keep": [1.0, 0.5, 0.0]}, seeds=range(5),
                cache=cache, n_jobs=1, progress=False)
@@ -458,7 +458,7 @@ block = ResidualBlock(8, 8)
 nn.init.zeros_(block.f[-1].weight)  # the last BatchNorm multiplies by 0: no change
 torch.testing.assert_close(block(maps), maps.relu())
 
-# %% tolerance={"atol": 10, "rtol": 0.1}
+# %% tolerance={"rtol": 0.03}
 print("parameters:", count_parameters(resnet()), "with skips,",
       count_parameters(resnet(skip=False)), "without")
 seed_everything(0)
@@ -594,7 +594,7 @@ assert max(sizes.values()) < 1.1 * min(sizes.values())
 # > **Predict.** Forty steps, three seeds each. By how many points does either block beat the plain one? Set a number
 # > beside the gain that the skip brought to the tower of 18 layers; the figure draws that gain, too.
 
-# %% tolerance={"atol": 12, "rtol": 0.8}
+# %% tolerance={"atol": 3.0, "rtol": 0.03}
 def run_kind(config, seed):
     return judge(train(around(config["kind"]), batch=32, rate=1e-2, settle=True))
 
@@ -762,7 +762,7 @@ print("parameters:", count_parameters(UNet()), "with skips,",
 # > **Predict.** By how many decibels does each network beat the black picture, and how many do the skips bring?
 # > Also think of the pictures: after sixty steps, in what will those of the two networks differ?
 
-# %% tolerance={"atol": 0.8, "rtol": 0.3}
+# %% tolerance={"rtol": 0.03}
 rows, pictures = [], {}
 for skip in (False, True):
     for seed in range(3):
@@ -788,7 +788,7 @@ for ax, name in zip(fig.axes[::8], ("noisy", "without", "with skips", "clean")):
     ax.text(-0.1, 0.5, name, transform=ax.transAxes, ha="right", va="center")
 plt.show()
 
-# %% tolerance={"atol": 0.12, "rtol": 0.3}
+# %% tolerance={"atol": 0.025, "rtol": 0.03}
 differ = {}
 for skip in (False, True):
     share = [(pictures[skip, seed].std(dim=0).mean() / clean.std(dim=0).mean()).item()
@@ -812,7 +812,7 @@ assert max(differ[False]) < 0.5 < min(differ[True])
 # windows of 11 x 11 pixels instead: their mean brightness, their contrast, and how far their patterns go up and down
 # together. 1 is a perfect copy.
 
-# %% tolerance={"atol": 0.05, "rtol": 0.1}
+# %% tolerance={"rtol": 0.03}
 scores = {"noisy, clamped": noisy.clamp(0, 1), "black": torch.zeros_like(clean)}
 for skip in (False, True):
     scores["with skips" if skip else "without"] = pictures[skip, 0]

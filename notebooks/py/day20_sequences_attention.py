@@ -271,7 +271,7 @@ seeds = range(3)
 once = torch.stack([knows(trained("LSTM", seed)) for seed in seeds])  # [3, 16]
 always = torch.stack([knows(trained("LSTM", seed, step=every_row)) for seed in seeds])
 
-# %% tolerance={"atol": 8.0}
+# %% tolerance={"atol": 0.5, "rtol": 0.03}
 asked_last, asked_always = once.mean(dim=0), always.mean(dim=0)
 for read in (4, 8, 12, 16):
     gain = (always - once)[:, read - 1]
@@ -348,7 +348,7 @@ def memory(make, seeds=range(5)):
     return reaction / reaction[-1]
 
 
-# %% tolerance={"rtol": 0.1}
+# %% tolerance={"rtol": 0.03}
 fresh = {name: memory(make) for name, make in MODELS.items()}
 for name, reaction in fresh.items():
     print(f"{name:5} row 1: {reaction[0]:.1e}   row 8: {reaction[7]:.1e}")
@@ -403,7 +403,7 @@ class OpenLSTM(RowReader):
 
 fresh["LSTM, open gate"] = memory(lambda: OpenLSTM(nn.LSTM, 46))
 
-# %% tolerance={"rtol": 0.1}
+# %% tolerance={"rtol": 0.03}
 gain = fresh["LSTM, open gate"][0] / fresh["LSTM"][0]
 print(f"row 1 with an open gate: {fresh['LSTM, open gate'][0]:.2f}")
 assert fresh["LSTM, open gate"][0] > 0.25 and gain > 100
@@ -451,7 +451,7 @@ def tell(frame, table, column):
     return means
 
 
-# %% tolerance={"atol": 12.0, "rtol": 0.2}
+# %% tolerance={"atol": 0.8, "rtol": 0.03}
 means = tell(cells, of_cells, "model")
 assert means.between(60, 90).all() and (of_cells["high"] - of_cells["low"]).max() > 4
 assert 1 / 3 < fresh["GRU"][0] / fresh["LSTM"][0] < 3
@@ -535,7 +535,7 @@ check("day20.causal_attention", causal_attention)
 # > **Predict.** 16 random keys, and queries and keys of 256 numbers each. Without the root: how large is the largest
 # > of the 16 shares, on average? And with it?
 
-# %% tolerance={"rtol": 0.1}
+# %% tolerance={"rtol": 0.03}
 generator = torch.Generator().manual_seed(0)
 sizes = [1, 4, 16, 64, 256]
 largest = {"without the root": [], "with the root": []}
@@ -781,7 +781,7 @@ designs = sweep(read_digits, {"model": ["CNN", "MLP", "LSTM", "transformer"]},
                 seeds=range(3), n_jobs=1, cache=cache_folder("day20_designs"))
 of_designs = effects(designs, "accuracy", baseline={"model": "CNN"})
 
-# %% tolerance={"atol": 12.0, "rtol": 0.2}
+# %% tolerance={"atol": 0.5, "rtol": 0.05}
 means = tell(designs, of_designs, "model")
 transformer = of_designs.set_index("level").loc["transformer"]
 assert transformer["high"] < 0 and transformer["difference"] < -12
@@ -823,7 +823,7 @@ places = sweep(read_digits, {"model": ["transformer", "loud positions"]},
                seeds=range(3), n_jobs=1, cache=cache_folder("day20_positions"))
 of_places = effects(places, "accuracy", baseline={"model": "transformer"})
 
-# %% tolerance={"atol": 12.0, "rtol": 0.2}
+# %% tolerance={"atol": 0.25, "rtol": 0.03}
 loud = tell(places, of_places, "model")
 print(f"CNN {means['CNN']:.1f} %, MLP {means['MLP']:.1f} %, LSTM {means['LSTM']:.1f} %")
 assert of_places["low"].item() > 0 and of_places["difference"].item() > 8
@@ -876,7 +876,7 @@ broken = sweep(read_scrambled, {"pixels": ["in order", "scrambled"]}, seeds=rang
                n_jobs=1, cache=cache_folder("day20_scrambled"))
 of_broken = effects(broken, "accuracy", baseline={"pixels": "in order"})
 
-# %% tolerance={"atol": 12.0, "rtol": 0.2}
+# %% tolerance={"atol": 3.0, "rtol": 0.03}
 after = tell(broken, of_broken, "pixels")
 print(f"the MLP, for comparison: {means['MLP']:.1f} %")
 assert of_broken["difference"].item() < -3
@@ -950,7 +950,7 @@ plt.show()
 # > **Predict.** Nobody told the heads to look at ink. Do all three prefer it, does one, or do some prefer the empty
 # > places around a stroke?
 
-# %% tolerance={"rtol": 0.5}
+# %% tolerance={"rtol": 0.03}
 ink = patches(val_set.images.float()).mean(dim=2)  # [2000, 16]
 inky, empty = ink > 80, ink < 5
 received = shares.mean(dim=2)  # [2000, 3 heads, 16 keys], a mean over the queries
