@@ -53,10 +53,8 @@ def too_wide(cell: NotebookNode) -> str | None:
     largest = max(map(abs, decimals), default=0)
     percent = any(re.search("%|percent|points", text) for text in texts)
     counted = any(re.search("accuracy|right|share|read", text) for text in texts)
-    if percent or (counted and largest > 1):
-        atol = WIDEST_PERCENT
-    else:
-        atol = WIDEST_SHARE if counted else WIDEST * largest
+    most = WIDEST_SHARE if counted else WIDEST * largest
+    atol = WIDEST_PERCENT if percent or (counted and largest > 1) else most
     limits = {"rtol": WIDEST, "atol": atol}
     wide = {name: limit for name, limit in limits.items() if given.get(name, 0) > limit}
     return ", ".join(f"{name} {given[name]:g} is above {limit:g}" for name, limit in wide.items()) or None

@@ -477,7 +477,7 @@ steps = np.logspace(-14, -0.5, 55)
 double = np.array([slope_errors(eps) for eps in steps])  # [55, 2]: forward, central
 single = np.array([slope_errors(eps, np.float32) for eps in steps])
 best, least = np.log10(steps[double.argmin(axis=0)]), np.log10(double.min(axis=0))
-print(f"best step, double precision: forward 10^{best[0]:.1f}, central 10^{best[1]:.1f}")
+print(f"best step, in doubles: forward 10^{best[0]:.1f}, central 10^{best[1]:.1f}")
 print(f"its error: forward 10^{least[0]:.1f}, central 10^{least[1]:.1f}")
 print(f"in single precision, central: 10^{np.log10(single[:, 1].min()):.1f} at best")
 assert double[[0, -1], 1].min() > 1e5 * double[:, 1].min(), "a valley"
