@@ -143,7 +143,9 @@ class Process:
 def test_only_servers_count(tmp_path, monkeypatch):
     processes = [Process([word.replace("F", str(tmp_path / "F")) for word in words]) for words in [*SERVERS, *OTHERS]]
     stranger = Process([word.replace("F", str(tmp_path / "F")) for word in SERVERS[0]], user="somebody else")
-    monkeypatch.setattr(psutil, "process_iter", lambda: iter([*processes, stranger]))
+    ended = Process(stranger.words)
+    ended.status = lambda: psutil.STATUS_ZOMBIE
+    monkeypatch.setattr(psutil, "process_iter", lambda: iter([*processes, stranger, ended]))
     assert [p.words for p in dashboards(tmp_path / "F")] == [p.words for p in processes[: len(SERVERS)]]
 
 
