@@ -226,3 +226,14 @@ def test_loading_by_hand_is_held_to_them_too(tmp_path):
     assert torch.equal(weights(other), before)
     load_checkpoint(tmp_path / "run.pt", other, optimizer=optimizer, scheduler=SCHEDULERS["cosine"](optimizer))
     assert torch.equal(weights(other), weights(model))
+
+
+def test_a_model_of_lazy_layers_can_be_trained():
+    def go(epochs):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.LazyLinear(3), nn.ReLU(), nn.LazyLinear(2))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        batches = [(torch.ones(4, 5), torch.tensor([0, 1, 0, 1]))]
+        return fit(model, batches, epochs=epochs, optimizer=optimizer, progress=False)
+
+    assert len(go(2)) == 2

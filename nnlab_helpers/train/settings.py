@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
 from nnlab_helpers.data.loader import TensorLoader
 
@@ -61,7 +62,8 @@ def differences(made: Mapping[str, Any], part: Any, state: Any) -> list[str]:
 def _group(group: Mapping[str, Any]) -> dict[str, Any]:
     skip = NO_SETTING | (CYCLED if "max_momentum" in group else set())
     lr = {"lr": float(group.get("initial_lr", group["lr"]))}  # a scheduler keeps the first rate there
-    shapes = {"shapes of the parameters": [list(p.shape) for p in group["params"]]}
+    shaped = not any(map(is_lazy, group["params"]))  # a lazy layer has no shape before its first batch
+    shapes = {"shapes of the parameters": [list(p.shape) for p in group["params"]]} if shaped else {}
     return lr | _plain({key: value for key, value in group.items() if key not in skip}) | shapes
 
 
