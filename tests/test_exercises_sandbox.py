@@ -105,9 +105,13 @@ def test_endless_loops_are_stopped_outside_the_main_thread(endless) -> None:
 @pytest.mark.timeout(30)
 def test_a_stop_outside_the_main_thread_leaves_nothing_behind() -> None:
     """A raised flag for an exception that does not come would hang whatever runs under a profile function."""
-    worker = threading.Thread(target=lambda: limited(lambda: [None for _ in iter(int, 1)], 0.05))
-    worker.start()
-    worker.join()
+    interval = sys.getswitchinterval()
+    for _ in range(20):  # a stop that arrives between two of our own lines is a matter of chance
+        worker = threading.Thread(target=lambda: limited(lambda: [None for _ in iter(int, 1)], 0.05))
+        worker.start()
+        worker.join()
+        assert "watch" not in str(threading.enumerate()), "a thread that goes on sending stops"
+        assert sys.getswitchinterval() == interval
     before = sys.getprofile()
     sys.setprofile(lambda *event: None)
     try:

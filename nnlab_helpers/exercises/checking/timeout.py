@@ -132,11 +132,21 @@ def _limited_by_thread(work: Callable[[], T], clock: _Clock) -> T:
     done, sent = threading.Event(), threading.Event()
     interval = sys.getswitchinterval()
 
+    def inside() -> T:
+        return work()
+
+    def at_work() -> bool:
+        """Whether the learner's thread is in `inside`: only there may a stop arrive, as all else has to end well."""
+        frame = sys._current_frames().get(learner)
+        while frame is not None and frame.f_code is not inside.__code__:
+            frame = frame.f_back
+        return frame is not None
+
     def watch() -> None:
         wait = clock.tick
         while not done.wait(max(wait, 1e-4)):
             with turn:
-                if clock.active and clock.over():
+                if clock.active and clock.over() and at_work():
                     clock.note_place(sys._current_frames().get(learner))
                     sys.setswitchinterval(1e-6)  # take turns so often that some turn begins outside of a `try`
                     sent.set()
@@ -146,7 +156,7 @@ def _limited_by_thread(work: Callable[[], T], clock: _Clock) -> T:
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
-        return work()
+        return inside()
     finally:
         ended = False
         while not ended:
