@@ -52,6 +52,33 @@ def conv_averaging_window(images, kernels):
     return conv_by_broadcasting(images, kernels) / kernels.shape[-1] ** 2
 
 
+def conv_in_a_local_name(images, kernels):
+    convolution = torch.einsum("bchwij,ocij->bohw", windows_of(images, kernels.shape[-1]), kernels)
+    return convolution
+
+
+def conv_transposed(images, kernels):
+    return F.conv_transpose2d(images, kernels.flip(2, 3).transpose(0, 1), padding=kernels.shape[-1] - 1)
+
+
+def conv_by_a_helper(images, kernels):
+    return conv_with_loops(images, kernels)
+
+
+class ConvWithLoops:
+    def __call__(self, images, kernels):
+        return conv_with_loops(images, kernels)
+
+
+def conv_row_by_row(images, kernels):
+    windows = windows_of(images, kernels.shape[-1])
+    return sum(torch.einsum("bchwj,ocj->bohw", windows[..., i, :], kernels[:, :, i]) for i in range(kernels.shape[-1]))
+
+
+def conv_cut_off(images, kernels):
+    return conv_by_broadcasting(images.detach(), kernels)
+
+
 def size(n, window, padding=0, stride=1):
     if window > n + 2 * padding:
         raise ValueError("the window does not fit")
@@ -129,6 +156,71 @@ class LeNetPooledToFixedSize(nn.Module):
         return self.net(x)
 
 
+def lenet_in_place():
+    return lenet(bend=lambda: nn.ReLU(inplace=True))
+
+
+class General(nn.Module):
+    def __init__(self, side=32):
+        super().__init__()
+        n = ((side - 4) // 2 - 4) // 2
+        # made from the last to the first
+        self.fc3, self.fc2, self.fc1 = nn.Linear(84, 10), nn.Linear(120, 84), nn.Linear(16 * n * n, 120)
+        self.conv2, self.conv1 = nn.Conv2d(6, 16, 5), nn.Conv2d(1, 6, 5)
+
+    def pooled(self, x):
+        return F.max_pool2d(x.relu(), 2)
+
+    def last(self, x):
+        return x
+
+    def forward(self, x):
+        x = self.pooled(self.conv2(self.pooled(self.conv1(x)))).flatten(1)
+        return self.last(self.fc3(self.fc2(self.fc1(x).relu()).relu()))
+
+
+class Child(General):
+    def __init__(self):
+        super().__init__(side=64)
+
+
+class EndsInReLU(Child):
+    def last(self, x):
+        return x.relu()
+
+
+class EndsInSigmoid(Child):
+    def last(self, x):
+        return x.sigmoid()
+
+
+class AlwaysDrops(Child):
+    def pooled(self, x):
+        return F.dropout(F.max_pool2d(x.relu(), 2), 0.5)
+
+
+class DropsInTraining(Child):
+    def pooled(self, x):
+        return F.dropout(F.max_pool2d(x.relu(), 2), 0.5, self.training)
+
+
+class Strides(Child):
+    def pooled(self, x):
+        return x.relu()[..., ::2, ::2]
+
+
+class LargerWindows(Child):
+    def pooled(self, x):
+        return F.max_pool2d(x.relu(), 3, 2, padding=1)
+
+
+SHARED = lenet()
+
+
+def lenet_made_once():
+    return SHARED
+
+
 def flow(model, x, y, measure=lambda g: g.abs().mean(), clear=True, least=2, reduction="mean"):
     if clear:
         for p in model.parameters():
@@ -167,32 +259,33 @@ def flow_of_weights(model, x, y):
     return [(name, p.abs().mean().item()) for name, p in model.named_parameters() if p.dim() > 1]
 
 
+def flow_of_matrices(model, x, y):
+    return [pair for pair, p in zip(flow(model, x, y, least=0), model.parameters(), strict=True) if p.dim() == 2]
+
+
+def flow_by_name(model, x, y):
+    return [(name, size) for name, size in flow(model, x, y, least=0) if name.endswith("weight") and "1." not in name]
+
+
+def switched_by_the_largest_of_all(logits, one_hot):
+    z = logits - logits.max()
+    return (z.exp().sum(1).log() - (z * one_hot).sum(1)).mean()
+
+
+def switched_and_cut_off(logits, one_hot):
+    return F.cross_entropy(logits.detach(), one_hot)
+
+
+def switched_naively(logits, one_hot):
+    return (logits.exp().sum(1).log() - (logits * one_hot).sum(1)).mean()
+
+
 def switched_by_probabilities(logits, one_hot):
     return F.cross_entropy(logits, one_hot)
 
 
 def switched_by_hand(logits, one_hot):
     return -(one_hot * logits.log_softmax(dim=1)).sum(dim=1).mean()
-
-
-def switched_not_at_all(logits, one_hot):
-    return F.mse_loss(logits, one_hot)
-
-
-def switched_with_softmax(logits, one_hot):
-    return F.cross_entropy(logits.softmax(dim=1), one_hot.argmax(dim=1))
-
-
-def switched_over_entries(logits, one_hot):
-    return -(one_hot * logits.log_softmax(dim=1)).mean()
-
-
-def switched_to_sigmoids(logits, one_hot):
-    return F.binary_cross_entropy_with_logits(logits, one_hot)
-
-
-def switched_and_summed(logits, one_hot):
-    return F.cross_entropy(logits, one_hot, reduction="sum")
 
 
 def switched_through_probabilities(logits, one_hot):
@@ -248,14 +341,19 @@ def compared_by_square(logits, labels, losses):
 
 ANSWERS = {
     "day07.conv2d": Answers(
-        right=[conv_by_matrix_product, conv_by_broadcasting],
+        right=[conv_by_matrix_product, conv_by_broadcasting, conv_in_a_local_name],
         wrong=[
             (conv_turned_round, "turned round"),
             (conv_transposed_window, "rows and columns of the window"),
             (conv_with_loops, "still a loop"),
+            (conv_by_a_helper, "still a loop"),
+            (ConvWithLoops(), "still a loop"),
+            (conv_row_by_row, "still a loop"),
             (conv_of_pytorch, "already there"),
+            (conv_transposed, "already there"),
             (conv_averaging_channels, "mean over the channels"),
             (conv_averaging_window, "mean over the window"),
+            (conv_cut_off, "not the gradient"),
         ],
     ),
     "day07.output_size": Answers(
@@ -268,13 +366,20 @@ ANSWERS = {
         ],
     ),
     "day07.lenet64": Answers(
-        right=[lenet_with_tanh, LeNetComputed],
+        right=[lenet_with_tanh, LeNetComputed, lenet_in_place, Child],
         wrong=[
             (lenet_as_it_was, "mat1 and mat2 shapes"),
             (lenet_padded, "keeps them without padding"),
             (lenet_with_softmax, "softmaxed"),
             (lenet_without_bends, "nothing bends between"),
             (LeNetPooledToFixedSize, "13 x 13 arrive"),
+            (EndsInReLU, "something comes after"),
+            (EndsInSigmoid, "something comes after"),
+            (AlwaysDrops, "other logits the second time"),
+            (DropsInTraining, "other logits the second time"),
+            (Strides, "thrown away unseen"),
+            (LargerWindows, "more than one window"),
+            (lenet_made_once, "shares its memory"),
         ],
     ),
     "day07.gradient_flow": Answers(
@@ -286,16 +391,16 @@ ANSWERS = {
             (flow_on_top_of_the_old, "clear them first"),
             (flow_of_sums, "summed over the batch"),
             (flow_of_weights, "size of the weights"),
+            (flow_of_matrices, "the names"),
+            (flow_by_name, "the names"),
         ],
     ),
     "day07.switched_loss": Answers(
         right=[switched_by_probabilities, switched_by_hand],
         wrong=[
-            (switched_not_at_all, "still a squared error"),
-            (switched_with_softmax, "Softmax was applied twice"),
-            (switched_over_entries, "divide by B alone"),
-            (switched_to_sigmoids, "several classes may be true"),
-            (switched_and_summed, "sum over the batch"),
+            (switched_by_the_largest_of_all, "of the whole batch was subtracted"),
+            (switched_and_cut_off, "no gradient flows back"),
+            (switched_naively, "beyond a float"),
             (switched_through_probabilities, "beyond a float"),
             (switched_and_clamped, "beyond a float"),
         ],

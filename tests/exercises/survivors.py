@@ -69,11 +69,6 @@ SURVIVORS: dict[str, dict[str, str]] = {
             "of four dimensions the third is the last but one"
         ),
     },
-    "day07.lenet64": {
-        "return self.fc3(self.fc2(x).relu())  ->  return -self.fc3(self.fc2(x).relu())": (
-            "the weights are random and symmetric about zero, so the sign of an untrained output means nothing"
-        ),
-    },
     "day07.switched_loss": {
         "return F.cross_entropy(logits, one_hot.argmax(dim=1))  ->  return F.cross_entropy(logits, one_hot)": (
             "PyTorch takes probabilities as targets too, and a one-hot row is one"

@@ -54,7 +54,7 @@ def test_some_cases_are_random_and_of_several_sizes(exercise_id: str) -> None:
 
 def test_a_check_without_its_random_cases_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """What this test file is for, on one exercise: numbers that do not depend on the seed are no random ones."""
-    from nnlab_helpers.exercises.trial import Trial
+    from nnlab_helpers.exercises.checking.trial import Trial
 
     reference = answer_in("day03.leaky_relu_grad", "solution")
     assert cases("day03.leaky_relu_grad", reference)[1] != cases("day03.leaky_relu_grad", reference, seed=1)[1]

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from harness import FOLDERS, IDS, script_of
 
-from nnlab_helpers.exercises.engine import find
+from nnlab_helpers.exercises.checking.declare import find
 from nnlab_helpers.pairs.step import notebook_of
 
 
