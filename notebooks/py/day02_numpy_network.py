@@ -472,7 +472,7 @@ def slope_errors(eps, dtype=np.float64):
     return np.median(errors, axis=0)
 
 
-# %% tolerance={"atol": 0.25, "rtol": 0.03}
+# %% tolerance={"rtol": 0.1}
 steps = np.logspace(-14, -0.5, 55)
 double = np.array([slope_errors(eps) for eps in steps])  # [55, 2]: forward, central
 single = np.array([slope_errors(eps, np.float32) for eps in steps])

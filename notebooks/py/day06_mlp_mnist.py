@@ -438,7 +438,7 @@ for title, some in tens.items():
     show_images(test_digits.images[some], captions, columns=10, title=title)
     plt.show()
 
-# %% tolerance={"rtol": 0.25}
+# %% tolerance={"rtol": 0.3} why="one network makes some 250 mistakes, and their share moves with a few of them"
 sure = (confidence[wrong] > 0.9).float().mean().item()
 print(f"made with over 90 % confidence: {sure:.1%} of its mistakes")
 assert sure > 0.1, "the claim below no longer holds"

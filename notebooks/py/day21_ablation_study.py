@@ -467,7 +467,7 @@ assert best - worst > 10
 # > **Predict.** Which of the ten has the largest main effect, and in which direction? Which is closest to zero? You
 # > have written down your signs; now write down the two names.
 
-# %% tolerance={"atol": 0.12, "rtol": 0.03}
+# %% tolerance={"atol": 0.15, "rtol": 0.03} why="effects near zero move by a few hundredths; the claims keep more distance"
 mains = main_effects(frame, "halvings")
 for row in mains.itertuples():
     print(f"{row.factor:13}{row.difference:+6.2f}  [{row.low:+.2f}, {row.high:+.2f}]")
